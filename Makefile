@@ -1,0 +1,41 @@
+# `make` shows what there is. Everything runs in .venv, which `make setup` makes once.
+PYTHON ?= python3
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test test-all check format clean
+
+help: ## show this
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(STAMP): pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --upgrade pip
+	$(BIN)/python -m pip install --quiet -e '.[dev]'
+	@touch $@
+
+setup: $(STAMP) ## make .venv and install what is needed; nothing the second time
+
+run: setup ## train a teacher and distil a DeiT from it, on data that ship with a dependency
+	$(BIN)/python src/train.py
+
+test: setup ## the tests that take seconds (all of them: make test-all)
+	$(BIN)/python -m pytest -m "not slow"
+
+test-all: setup ## the tests that take minutes: whole runs, sweeps, several processes
+	$(BIN)/python -m pytest -m slow
+
+check: setup ## format, lint, types, layers
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: setup ## format and sort imports
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove .venv and caches; logs/ stays
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +

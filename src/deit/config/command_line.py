@@ -1,0 +1,28 @@
+"""Runs a Hydra application so that a user's mistake ends in one message and exit status 2."""
+
+import os
+import sys
+from collections.abc import Callable
+
+from hydra.errors import HydraException
+from omegaconf.errors import OmegaConfBaseException
+
+from deit.config.errors import ConfigError
+from deit.config.preflight import EXIT_USER_ERROR
+
+
+def run(application: Callable[[], object]) -> None:
+    """Call ``application``, a function decorated with ``hydra.main``.
+
+    Mistakes in overrides or YAML and every `ConfigError` are printed without a traceback. Anything
+    else is a fault of the program or of the world and keeps its traceback, with exit status 1.
+    """
+    # Hydra prints errors itself and exits with 1, unless it is asked for full ones: then they arrive here.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    try:
+        application()
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        from deit.config.mistakes import explain  # only the unlucky pay for this import
+
+        sys.stderr.write(explain(error) + "\n")
+        raise SystemExit(EXIT_USER_ERROR) from None

@@ -1,0 +1,75 @@
+"""From YAML files and overrides to one typed, checked `Config`."""
+
+import hashlib
+import json
+from dataclasses import asdict, is_dataclass
+from enum import Enum
+from typing import cast
+
+from hydra.core.config_store import ConfigStore
+from omegaconf import DictConfig, OmegaConf, open_dict
+
+from deit.config import rules
+from deit.config.errors import ConfigError
+from deit.config.schema import Config
+
+# What a run is called, where it runs and what it writes beside metrics.csv do not change what it computes.
+NOT_FINGERPRINTED = ("name", "resume", "logger", "resources")
+NOT_FINGERPRINTED_KEYS = (("data", "root"), ("data", "workers"), ("data", "download"), ("trainer", "progress"))
+
+
+def register() -> None:
+    """Make the root dataclass the type of every YAML file; call it before Hydra composes anything."""
+    ConfigStore.instance().store(name="schema", node=Config)
+
+
+def typed(raw: DictConfig) -> Config:
+    """The dataclasses that ``raw`` was composed against, interpolations resolved.
+
+    Raises:
+        ConfigError: for values that must be given and are not.
+    """
+    own = raw.copy()
+    with open_dict(own):
+        own.pop("hydra", None)  # Hydra's settings ride along in callbacks
+    if missing := sorted(OmegaConf.missing_keys(own)):
+        raise ConfigError.of([f"{key} must be given; pass {key}=<value>" for key in missing])
+    return cast(Config, OmegaConf.to_object(own))
+
+
+def resolve(raw: DictConfig) -> Config:
+    """The typed configuration, all rules checked.
+
+    Raises:
+        ConfigError: naming every problem at once.
+    """
+    config = typed(raw)
+    if problems := rules.problems(config):
+        raise ConfigError.of(problems)
+    return config
+
+
+def plain(value: object) -> object:
+    """A dataclass (or any part of one) as dicts, lists, strings and numbers, for YAML and JSON."""
+    if is_dataclass(value) and not isinstance(value, type):
+        return plain(asdict(value))
+    if isinstance(value, dict):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [plain(item) for item in value]
+    return value.value if isinstance(value, Enum) else value
+
+
+def digest(value: object) -> str:
+    """SHA-256 of plain data, independent of the order of keys."""
+    return hashlib.sha256(json.dumps(plain(value), sort_keys=True).encode()).hexdigest()
+
+
+def fingerprint(config: Config) -> str:
+    """What two runs have in common exactly if they compute the same thing."""
+    values = cast(dict, plain(config))
+    for key in NOT_FINGERPRINTED:
+        del values[key]
+    for group, key in NOT_FINGERPRINTED_KEYS:
+        del values[group][key]
+    return digest(values)

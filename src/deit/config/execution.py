@@ -1,0 +1,132 @@
+"""How training runs: groups `optim`, `trainer`, `logger` and `resources`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from omegaconf import II, MISSING
+
+from deit.config.errors import nearest
+from deit.config.values import Choice, not_positive, outside
+
+
+class OptimizerKind(Choice):
+    """The optimisers that the paper compares (Table 8)."""
+
+    adamw = "adamw"
+    sgd = "sgd"
+
+
+@dataclass(kw_only=True)
+class Optim:
+    """Optimiser, batch and schedule (Table 9)."""
+
+    kind: OptimizerKind = MISSING
+    lr: float = MISSING
+    """Peak learning rate per 512 samples: the rate used is lr * batch_size / 512 (section 5)."""
+    batch_size: int = II("scale.batch_size")
+    """Samples an optimiser step, over all devices and accumulated batches."""
+    epochs: int = II("scale.epochs")
+    warmup_epochs: int = II("scale.warmup_epochs")
+    warmup_lr: float = 1e-6
+    """Learning rate of the first step; not scaled by the batch."""
+    min_lr: float = 1e-5
+    """Learning rate of the last step; not scaled by the batch."""
+    weight_decay: float = MISSING
+    """Applied to matrices only: not to biases, norms, tokens and position embeddings."""
+    momentum: float = 0.9
+    """SGD's momentum; AdamW's first beta."""
+
+    @property
+    def peak_lr(self) -> float:
+        return self.lr * self.batch_size / 512  # the paper's linear scaling, section 5
+
+    def problems(self) -> Iterator[str]:
+        yield from not_positive(optim__lr=self.lr, optim__batch_size=self.batch_size, optim__epochs=self.epochs)
+        yield from outside("optim.weight_decay", self.weight_decay, 0, 1)
+        yield from outside("optim.momentum", self.momentum, 0, 1, open_high=True)
+        yield from outside("optim.warmup_lr", self.warmup_lr, 0, 1)
+        yield from outside("optim.min_lr", self.min_lr, 0, 1)
+        if self.warmup_epochs < 0:
+            yield f"optim.warmup_epochs={self.warmup_epochs} must not be negative; pass optim.warmup_epochs=0 for none"
+
+
+@dataclass(kw_only=True)
+class Trainer:
+    """Which devices work, how many, and at what precision."""
+
+    name: str = MISSING
+    accelerator: str = MISSING
+    """Lightning's name: cpu, gpu or auto."""
+    strategy: str = "auto"
+    """Lightning's name: auto (one device), ddp or fsdp."""
+    devices: int = 1
+    """Devices a node."""
+    num_nodes: int = 1
+    precision: str = "32-true"
+    """Lightning's name: 32-true, bf16-mixed, 16-mixed."""
+    accumulate: int = 1
+    """Batches whose gradients are summed before a step; does not change optim.batch_size."""
+    clip_grad: float | None = None
+    """Largest gradient norm; null: no clipping (Table 9)."""
+    max_steps: int = -1
+    """Stop after so many optimiser steps, for dry runs; -1: train optim.epochs."""
+    threads: int | None = II("scale.threads")
+    """CPU threads of PyTorch a process; null: PyTorch's choice."""
+    progress: bool = True
+    """Whether a progress bar is drawn."""
+
+    @property
+    def world_size(self) -> int:
+        return self.devices * self.num_nodes
+
+    def problems(self) -> Iterator[str]:
+        yield from not_positive(
+            trainer__devices=self.devices, trainer__num_nodes=self.num_nodes, trainer__accumulate=self.accumulate
+        )
+        choices = {
+            "accelerator": (self.accelerator, ("cpu", "gpu", "auto")),
+            "strategy": (self.strategy, ("auto", "ddp", "fsdp")),
+            "precision": (self.precision, ("32-true", "bf16-mixed", "16-mixed")),
+        }
+        for name, (value, possible) in choices.items():
+            if value not in possible:
+                yield (
+                    f"trainer.{name}={value} is unknown; possible: {', '.join(possible)};"
+                    f" pass trainer.{name}={nearest(value, possible) or possible[0]}"
+                )
+        if self.clip_grad is not None:
+            yield from not_positive(trainer__clip_grad=self.clip_grad)
+        if self.threads is not None:
+            yield from not_positive(trainer__threads=self.threads)
+        if self.max_steps == 0 or self.max_steps < -1:
+            yield f"trainer.max_steps={self.max_steps} trains nothing; pass a positive number, or -1 for optim.epochs"
+
+
+@dataclass(kw_only=True)
+class Wandb:
+    """Weights & Biases; without a key it runs offline and says how to sync."""
+
+    enabled: bool = False
+    project: str = "deit"
+    entity: str | None = None
+
+
+@dataclass(kw_only=True)
+class Logger:
+    """Where metrics go besides metrics.csv; several at once: ``logger=[tensorboard,wandb]``."""
+
+    csv: bool = True
+    """metrics.csv, which every report reads; always on."""
+    tensorboard: bool = False
+    wandb: Wandb = field(default_factory=Wandb)
+
+    def problems(self) -> Iterator[str]:
+        if not self.csv:
+            yield "logger.csv=false: metrics.csv is what a run is reported from; it cannot be switched off"
+
+
+@dataclass(kw_only=True)
+class Resources:
+    """Where jobs run; each file also chooses Hydra's launcher."""
+
+    name: str = MISSING

@@ -1,0 +1,153 @@
+"""What the networks are trained on: groups `data` and `augment`."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from omegaconf import II, MISSING
+
+from deit.config.values import Choice, not_positive, outside
+
+
+class Crop(Choice):
+    """How a training image becomes a square."""
+
+    resized = "resized"
+    """RandomResizedCrop, as DeiT trains on ImageNet."""
+    padded = "padded"
+    """Resize, pad by an eighth, random crop: what the official code does at 32 pixels and below."""
+    center = "center"
+    """Resize and centre crop: no randomness."""
+
+
+class MixMode(Choice):
+    """Which images are mixed with which, and how often a strength is drawn."""
+
+    pair = "pair"
+    """Neighbours in the batch, one strength and box a pair, drawn from the pair's key."""
+    batch = "batch"
+    """The official way: a batch with its own reverse, one strength and box for all."""
+
+
+class DataKind(Choice):
+    """Which reader opens the data set."""
+
+    digits = "digits"
+    fashion_mnist = "fashion_mnist"
+    cifar10 = "cifar10"
+    cifar100 = "cifar100"
+    flowers102 = "flowers102"
+    imagenet = "imagenet"
+    folder = "folder"
+    hf = "hf"
+
+
+@dataclass(kw_only=True)
+class Data:
+    """A labelled set of images and how it is split."""
+
+    name: str = MISSING
+    kind: DataKind = MISSING
+    root: str | None = None
+    """Folder of the files; null: where the package manager or an earlier download put them."""
+    num_classes: int | None = None
+    """Null: counted from the folders, or asked of the data set when it is opened."""
+    mirror: bool = True
+    """Whether a mirrored image keeps its label; false for digits and letters."""
+    mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
+    """Per-channel mean of images in [0, 1]; ImageNet's unless the data set has its own."""
+    std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
+    val_fraction: float = 0.1
+    """Share of the training images held out to choose checkpoints by, where the set has no val split."""
+    test_fraction: float = 0.2
+    """Share held out for the one measurement at the end, where the set has no test split."""
+    train_fraction: float = 1.0
+    """Share of the training split that is used, the same for every class."""
+    seed: int = 0
+    """Of the splits; apart from the run's seed, so that runs of several seeds share their data."""
+    workers: int = 0
+    """Loader processes a device; results do not depend on it."""
+    path: str | None = None
+    """``data=hf``: name on the Hub or local folder of a Hugging Face dataset."""
+    image_column: str = "image"
+    label_column: str = "label"
+    download: bool = False
+    """Whether missing files may be fetched over the network."""
+
+    def problems(self) -> Iterator[str]:
+        for key, share in (("data.val_fraction", self.val_fraction), ("data.test_fraction", self.test_fraction)):
+            yield from outside(key, share, 0, 1, open_low=True, open_high=True)
+        if self.val_fraction + self.test_fraction >= 1:
+            yield (
+                f"data.val_fraction={self.val_fraction:g} and data.test_fraction={self.test_fraction:g} leave nothing"
+                " to train on; their sum must be below 1; pass data.val_fraction=0.1 data.test_fraction=0.2"
+            )
+        yield from outside("data.train_fraction", self.train_fraction, 0, 1, open_low=True)
+        if self.num_classes is not None and self.num_classes < 2:
+            yield f"data.num_classes={self.num_classes} is no classification; at least 2 classes are needed"
+        if self.workers < 0:
+            yield f"data.workers={self.workers} must not be negative; pass data.workers=0 to load in the main process"
+        for key, values in (("data.mean", self.mean), ("data.std", self.std)):
+            if len(values) != 3:
+                yield f"{key} has {len(values)} values; images have 3 channels; pass {key}=[r,g,b]"
+        if any(value <= 0 for value in self.std):
+            yield f"data.std={self.std} must be above zero in every channel"
+
+
+@dataclass(kw_only=True)
+class Augment:
+    """What happens to a training image on its way to the network (Table 9, right column)."""
+
+    name: str = MISSING
+    crop: Crop = II("scale.crop")  # noqa: RUF009 - a marker string, the same for every instance
+    crop_scale: list[float] = field(default_factory=lambda: [0.08, 1.0])
+    """Share of the image's area that a resized crop keeps, smallest and largest."""
+    flip: float = 0.5
+    """Probability of mirroring; without effect where the data say ``mirror: false``."""
+    rand_augment: str | None = None
+    """timm's description of RandAugment, AutoAugment or AugMix; the paper: rand-m9-mstd0.5-inc1."""
+    erasing: float = 0.0
+    """Probability of random erasing with pixel noise; the paper: 0.25."""
+    mixup: float = 0.0
+    """Beta parameter of Mixup; 0: none; the paper: 0.8."""
+    cutmix: float = 0.0
+    """Beta parameter of CutMix; 0: none; the paper: 1.0."""
+    mix_probability: float = 1.0
+    """Probability that a pair (or batch) is mixed at all."""
+    switch_probability: float = 0.5
+    """Probability of CutMix where both are on."""
+    mix_mode: MixMode = MixMode.pair
+    smoothing: float = 0.0
+    """Label smoothing in [0, 1); the paper: 0.1. Never applied to the teacher's labels."""
+    repeats: int = 1
+    """Views of the same image in a batch (repeated augmentation); the paper: 3."""
+    eval_crop: float | None = None
+    """Side of the evaluation crop over the resized image; null: 0.875 after resized crops, as the official code
+    has it, else 1."""
+
+    @property
+    def mixes(self) -> bool:
+        return self.mix_probability > 0 and (self.mixup > 0 or self.cutmix > 0)
+
+    @property
+    def eval_share(self) -> float:
+        """Side of the evaluation crop over the resized image."""
+        if self.eval_crop is not None:
+            return self.eval_crop
+        return 0.875 if self.crop is Crop.resized else 1.0
+
+    def problems(self) -> Iterator[str]:
+        probabilities = {
+            "flip": self.flip,
+            "erasing": self.erasing,
+            "mix_probability": self.mix_probability,
+            "switch_probability": self.switch_probability,
+        }
+        for name, value in probabilities.items():
+            yield from outside(f"augment.{name}", value, 0, 1)
+        yield from outside("augment.mixup", self.mixup, 0, 100)
+        yield from outside("augment.cutmix", self.cutmix, 0, 100)
+        yield from outside("augment.smoothing", self.smoothing, 0, 1, open_high=True)
+        yield from outside("augment.eval_crop", self.eval_share, 0, 1, open_low=True)
+        yield from not_positive(augment__repeats=self.repeats)
+        if len(self.crop_scale) != 2 or not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
+            yield f"augment.crop_scale={self.crop_scale} is no range within (0, 1]; pass augment.crop_scale=[0.08,1.0]"

@@ -1,0 +1,153 @@
+"""Every job of a run or sweep is composed and checked before the first folder is made.
+
+Hydra would check the jobs of a sweep one at a time, when each starts. It also turns exceptions in
+callbacks into warnings, so this one raises nothing but `SystemExit`.
+"""
+
+import difflib
+import itertools
+import os
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NoReturn
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.errors import HydraException
+from hydra.experimental.callback import Callback
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from deit.config import rules
+from deit.config.compose import typed
+from deit.config.errors import ConfigError
+from deit.config.mistakes import explain
+
+EXIT_USER_ERROR = 2
+FROZEN = ".preflight"  # folder in a sweep's: each job's configuration as it was checked
+
+
+class Preflight(Callback):
+    """Hydra callback: refuses what cannot run, with one message for all jobs."""
+
+    def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
+        with _own_errors_end_the_program():
+            problems, notes = check(config)
+            if problems:
+                _refuse(str(ConfigError.of(problems)))
+            _say(notes)
+
+    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
+        with _own_errors_end_the_program():
+            problems, notes, composed = check_sweep(config)
+            if problems:
+                _refuse("\n".join(problems))
+            _say(notes)
+            _freeze(config, composed)
+
+
+def check(raw: DictConfig) -> tuple[list[str], list[str]]:
+    """Problems and notes of one composed configuration."""
+    try:
+        config = typed(raw)
+    except (ConfigError, OmegaConfBaseException) as error:
+        return [explain(error)], []
+    return rules.problems(config), rules.notes(config)
+
+
+def expand(overrides: list[str]) -> list[list[str]]:
+    """The overrides of each job of a sweep, in the order in which Hydra's basic sweeper numbers them."""
+    axes: list[list[str]] = []
+    for override in OverridesParser.create().parse_overrides(overrides):
+        if override.is_sweep_override() and override.is_discrete_sweep():
+            key = override.get_key_element()
+            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+        elif not override.is_sweep_override():  # a continuous interval is chosen by an optimising sweeper later
+            assert override.input_line is not None
+            axes.append([override.input_line])
+    return [list(job) for job in itertools.product(*axes)]
+
+
+def check_sweep(config: DictConfig) -> tuple[list[str], list[str], list[DictConfig]]:
+    """Problems of all jobs as lines ready to print, the notes of all jobs, each said once, and the jobs composed."""
+    jobs = expand(list(config.hydra.overrides.task))
+    lines: list[str] = []
+    notes: Counter[str] = Counter()
+    composed: list[DictConfig] = []
+    num_invalid = 0
+    for number, overrides in enumerate(jobs):
+        try:
+            composed.append(hydra.compose(config_name=config.hydra.job.config_name, overrides=overrides))
+            problems, job_notes = check(composed[-1])
+        except HydraException as error:
+            problems, job_notes = [explain(error)], []
+        notes.update(job_notes)
+        if problems:
+            num_invalid += 1
+            lines += [f"#{number} {' '.join(overrides)}", *(f"  - {text}" for text in problems)]
+    if num_invalid:
+        lines.insert(0, f"{num_invalid} of {len(jobs)} jobs are invalid; nothing was started:")
+    return lines, [f"{note} ({count} of {len(jobs)} jobs)" for note, count in notes.items()], composed
+
+
+def _freeze(config: DictConfig, composed: list[DictConfig]) -> None:
+    """Keep what each job was checked as, so that YAML edited while a sweep runs does not change queued jobs."""
+    if "BasicSweeper" not in config.hydra.sweeper._target_:
+        return  # other sweepers choose values as they go
+    folder = Path(config.hydra.sweep.dir) / FROZEN
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, job in enumerate(composed):
+        (folder / f"{number}.yaml").write_text(OmegaConf.to_yaml(job, sort_keys=True), encoding="utf-8")
+
+
+def refuse_drift(raw: DictConfig) -> None:
+    """Refuse to run a job of a sweep as anything but what was checked before the sweep started.
+
+    Raises:
+        ConfigError: with the difference.
+    """
+    if not is_multirun():
+        return
+    frozen = Path(HydraConfig.get().sweep.dir) / FROZEN / f"{HydraConfig.get().job.num}.yaml"
+    if not frozen.is_file():
+        return
+    was, now = frozen.read_text(encoding="utf-8"), OmegaConf.to_yaml(raw, sort_keys=True)
+    if was != now:
+        difference = "\n".join(
+            difflib.unified_diff(was.splitlines(), now.splitlines(), "checked", "now", lineterm="", n=1)
+        )
+        raise ConfigError(
+            f"the configuration has changed since this sweep was checked:\n{difference}\n"
+            "undo the change under conf/, or start a new sweep"
+        )
+
+
+def _say(notes: list[str]) -> None:
+    if int(os.environ.get("LOCAL_RANK", 0)) == 0:  # the other processes of a run would say it again
+        for note in notes:
+            sys.stderr.write(f"note: {note}\n")
+
+
+def _refuse(message: str) -> NoReturn:
+    sys.stderr.write(message + "\n")
+    raise SystemExit(EXIT_USER_ERROR)
+
+
+@contextmanager
+def _own_errors_end_the_program() -> Iterator[None]:
+    """Hydra logs a callback's exception and goes on unchecked; a fault of ours must end the program."""
+    try:
+        yield
+    except Exception:
+        traceback.print_exc()
+        raise SystemExit(1) from None
+
+
+def is_multirun() -> bool:
+    """Whether the running job is one of a sweep."""
+    return HydraConfig.initialized() and str(HydraConfig.get().mode).endswith("MULTIRUN")

@@ -1,0 +1,77 @@
+"""The root of the configuration: every value that a run depends on, typed.
+
+The root dataclass alone types every YAML file under conf/ and every override on the command line.
+Derived values are properties, so that what is written to config.yaml is what was set.
+"""
+
+from dataclasses import dataclass
+
+from omegaconf import MISSING
+
+from deit.config import layout
+from deit.config.execution import Logger, Optim, Resources, Trainer
+from deit.config.material import Augment, Data, DataKind
+from deit.config.network import Distill, Model, Resolution, Scale, Teacher, TeacherSource
+
+
+@dataclass(kw_only=True)
+class Config:
+    """One training run."""
+
+    name: str = MISSING
+    """Label of the run; part of its folder's name."""
+    seed: int = 0
+    """Of initial weights, augmentation, mixing and dropout."""
+    init: str | None = None
+    """Checkpoint whose weights the student starts from, at any resolution."""
+    resume: str = "auto"
+    """auto: go on from the checkpoint in the run's own folder, if there is one; never; or a checkpoint's path."""
+    model: Model = MISSING
+    teacher: Teacher = MISSING
+    distill: Distill = MISSING
+    scale: Scale = MISSING
+    resolution: Resolution = MISSING
+    data: Data = MISSING
+    augment: Augment = MISSING
+    optim: Optim = MISSING
+    trainer: Trainer = MISSING
+    logger: Logger = MISSING
+    resources: Resources = MISSING
+
+    @property
+    def image_size(self) -> int:
+        """Side of the student's images in pixels."""
+        if self.resolution.pixels is not None:
+            return self.resolution.pixels
+        if self.resolution.paper_pixels is not None:
+            return self.resolution.paper_pixels // self.scale.shrink
+        return self.scale.image_size
+
+    @property
+    def embed_dim(self) -> int:
+        """Width of the student."""
+        return self.model.heads * self.scale.head_dim if self.model.embed_dim is None else self.model.embed_dim
+
+    @property
+    def num_classes(self) -> int | None:
+        """Classes of the data; None where only opening the data set can tell (``data=hf``)."""
+        if self.data.num_classes is None and self.data.kind is DataKind.folder and self.data.root is not None:
+            return len(layout.class_names(self.data.root)) or None
+        return self.data.num_classes
+
+    @property
+    def teacher_source(self) -> TeacherSource:
+        """Where the teacher's weights come from, ``auto`` resolved."""
+        if self.teacher.source is not TeacherSource.auto:
+            return self.teacher.source
+        return TeacherSource.checkpoint if self.teacher.checkpoint is not None else self.scale.teacher_source
+
+    @property
+    def uses_teacher(self) -> bool:
+        """Whether a teacher answers anything in this run."""
+        return self.teacher.present and (self.distill.active or self.distill.compare)
+
+    @property
+    def is_dry_run(self) -> bool:
+        """Whether the run only exercises the machinery, so that its figures mean nothing."""
+        return self.uses_teacher and self.teacher_source is TeacherSource.random

@@ -1,0 +1,1 @@
+"""From files to batches; every random choice is a function of (seed, view, index)."""

@@ -1,0 +1,119 @@
+"""The data of one run as Lightning loads them."""
+
+import signal
+from typing import cast
+
+import torch
+from lightning.pytorch import LightningDataModule
+from torch.utils.data import DataLoader
+
+from deit.config.errors import ConfigError
+from deit.config.material import Augment, Data
+from deit.data.batches import EvalBatch, EvalImages, RawBatch, TrainBatch, TrainViews, finish
+from deit.data.order import EvalBatches, TrainBatches
+from deit.data.sources import DataSet, Split
+from deit.data.views import EvalView, TrainView
+
+IGNORED_BY_WORKERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
+
+
+class KeyedData(LightningDataModule):
+    """Loads training views by key and evaluation images in order.
+
+    Args:
+        dataset: The opened data set.
+        data, augment: Its settings.
+        image_size: Side of the images in pixels.
+        batch_size: Samples of one forward pass over all devices.
+        seed: Seed of the run.
+    """
+
+    def __init__(
+        self, dataset: DataSet, data: Data, augment: Augment, *, image_size: int, batch_size: int, seed: int
+    ) -> None:
+        super().__init__()
+        self.dataset, self.data, self.augment = dataset, data, augment
+        self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
+        self.num_classes = len(dataset.classes)
+
+    @property
+    def _place(self) -> tuple[int, int]:
+        """Rank of this device and the number of devices."""
+        return (self.trainer.global_rank, self.trainer.world_size) if self.trainer is not None else (0, 1)
+
+    def train_dataloader(self) -> DataLoader:
+        """Loader of the training views, from where the trainer stands.
+
+        Raises:
+            ConfigError: if there are fewer pairs of images than devices.
+        """
+        rank, world_size = self._place
+        split = self.dataset.train
+        if len(split) < 2 * world_size:
+            raise ConfigError(
+                f"data={self.data.name} has {len(split)} training images, but {world_size} devices need at least"
+                f" {2 * world_size}; pass trainer.devices=1 or a larger data.train_fraction"
+            )
+        batches = TrainBatches(
+            split.indices,
+            batch_size=self.batch_size,
+            seed=self.seed,
+            repeats=self.augment.repeats,
+            rank=rank,
+            world_size=world_size,
+            start=self._start(),
+        )
+        view = TrainView(self.augment, self.data, image_size=self.image_size)
+        return self._loader(TrainViews(split.source, view, seed=self.seed), batches)
+
+    def val_dataloader(self) -> DataLoader:
+        return self._eval_loader(self.dataset.val)
+
+    def test_dataloader(self) -> DataLoader:
+        return self._eval_loader(self.dataset.test)
+
+    def transfer_batch_to_device(
+        self, batch: RawBatch | EvalBatch, device: torch.device, dataloader_idx: int
+    ) -> RawBatch | EvalBatch:
+        """Move what is computed with; keys and boxes are read on the CPU, without waiting for the device."""
+        images, labels = (tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.labels))
+        return batch._replace(images=images, labels=labels)
+
+    def on_after_batch_transfer(self, batch: RawBatch | EvalBatch, dataloader_idx: int) -> TrainBatch | EvalBatch:
+        """Finish a batch on the device where it is used."""
+        if isinstance(batch, EvalBatch):
+            return batch._replace(images=batch.images.float().div_(255))
+        return finish(batch, augment=self.augment, data=self.data, seed=self.seed, num_classes=self.num_classes)
+
+    def _start(self) -> tuple[int, int]:
+        """Epoch and batch to begin with: Lightning restores its loops before it asks for this loader."""
+        if self.trainer is None:
+            return 0, 0
+        fit = self.trainer.fit_loop
+        return self.trainer.current_epoch, fit.epoch_loop.batch_progress.current.completed if fit.restarting else 0
+
+    def _eval_loader(self, split: Split) -> DataLoader:
+        rank, world_size = self._place
+        per_device = max(1, self.batch_size // world_size)
+        batches = EvalBatches(split.indices, batch_size=per_device, rank=rank, world_size=world_size)
+        view = EvalView(image_size=self.image_size, crop=self.augment.eval_share)
+        return self._loader(EvalImages(split.source, view), batches)
+
+    def _loader(self, dataset: TrainViews | EvalImages, batches: TrainBatches | EvalBatches) -> DataLoader:
+        workers = self.data.workers
+        return DataLoader(
+            dataset,
+            batch_sampler=cast(torch.utils.data.Sampler, batches),
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            worker_init_fn=_start_worker if workers else None,
+            pin_memory=torch.cuda.is_available(),
+            prefetch_factor=4 if workers else None,
+        )
+
+
+def _start_worker(worker: int) -> None:
+    """One thread a worker; signals are the main process's to answer, which ends its workers itself."""
+    torch.set_num_threads(1)
+    for name in IGNORED_BY_WORKERS:
+        signal.signal(name, signal.SIG_IGN)

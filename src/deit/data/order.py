@@ -1,0 +1,121 @@
+"""Which rendering comes when: the order of an epoch, dealt to devices in pairs.
+
+Neighbours in an epoch's order form pairs, the unit of Mixup and CutMix: a pair is never split over
+devices, and who is paired with whom depends on seed and view alone.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from deit.data.keys import Key, Stream, frozen_generator
+
+
+def epoch_order(num_images: int, epoch: int, seed: int, repeats: int) -> np.ndarray:
+    """The renderings of one epoch.
+
+    With repeated augmentation (Hoffer et al., 2020; DeiT section 6) an epoch holds a part of the
+    images, ``repeats`` views of each. Over ``repeats`` epochs every image has its turn: these share
+    one permutation, so an image's view number follows from the epoch alone. In each block of
+    ``2 * repeats`` images, each view of an image meets another partner. Images that do not divide into
+    parts of whole pairs (fewer than ``2 * repeats``) sit out, others in each permutation.
+
+    Args:
+        num_images: Images in the training split, at least 2.
+        epoch: Number of the epoch, from 0.
+        seed: Seed of the run.
+        repeats: Views of an image in an epoch; fewer where there are not enough images.
+
+    Returns:
+        (L, 2) int64: view and position in the split; rows 2i and 2i + 1 are a pair.
+    """
+    repeats = max(1, min(repeats, num_images // 2))
+    cycle, part = divmod(epoch, repeats)
+    size = num_images // repeats // 2 * 2  # the same number of pairs in every epoch
+    permutation = frozen_generator(seed, Stream.ORDER, cycle).permutation(num_images)
+    chosen = permutation[part * size : (part + 1) * size]
+    blocks = [_block(chosen[i : i + 2 * repeats], repeats) for i in range(0, size, 2 * repeats)]
+    order = np.concatenate(blocks)
+    order[:, 0] += cycle * repeats
+    return order
+
+
+def _block(positions: np.ndarray, repeats: int) -> np.ndarray:
+    """Views 0 to ``repeats - 1`` of a block of images, as (2 * pairs * repeats, 2) rows of view and position."""
+    pairs = len(positions) // 2
+    even, odd = positions[0 : 2 * pairs : 2], positions[1 : 2 * pairs : 2]
+    rows = np.empty((repeats, pairs, 2, 2), dtype=np.int64)
+    for view in range(repeats):
+        rows[view, :, :, 0] = view
+        rows[view, :, 0, 1] = even
+        rows[view, :, 1, 1] = np.roll(odd, -view)
+    return rows.reshape(-1, 2)
+
+
+class TrainBatches:
+    """Batch sampler of one device: lists of `Key`.
+
+    A global batch is a run of the epoch's order, of which this device takes every ``world_size``-th
+    pair: the union over devices does not depend on their number. The last batch may be smaller; it is
+    cut to the same number of pairs on every device.
+
+    Args:
+        indices: (n,) positions in the source of the images that are trained on.
+        batch_size: Samples of one forward pass over all devices; a multiple of 2 * world_size.
+        start: Epoch and batch to begin with, for a run that is resumed.
+    """
+
+    def __init__(
+        self,
+        indices: np.ndarray,
+        *,
+        batch_size: int,
+        seed: int,
+        repeats: int,
+        rank: int = 0,
+        world_size: int = 1,
+        start: tuple[int, int] = (0, 0),
+    ) -> None:
+        assert batch_size % (2 * world_size) == 0, "the configuration's rules promise whole pairs on every device"
+        self.indices, self.batch_size, self.seed, self.repeats = indices, batch_size, seed, repeats
+        self.rank, self.world_size, self.start = rank, world_size, start
+        self.epoch = start[0]
+        self.sampler = self  # Lightning calls set_epoch on a batch sampler's sampler only
+
+    def set_epoch(self, epoch: int) -> None:
+        self.epoch = epoch
+
+    def _order(self, epoch: int) -> np.ndarray:
+        return epoch_order(len(self.indices), epoch, self.seed, self.repeats)
+
+    def __len__(self) -> int:
+        """Batches of a whole epoch."""
+        unit = 2 * self.world_size
+        samples = len(self._order(0)) // unit * unit
+        return -(-samples // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        # No generator function: the epoch must be read now, not when a worker first asks for a batch.
+        first = self.start[1] if self.epoch == self.start[0] else 0
+        order = self._order(self.epoch)
+        return iter([self._share(order, batch) for batch in range(first, len(self))])
+
+    def _share(self, order: np.ndarray, batch: int) -> list[Key]:
+        rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
+        unit = 2 * self.world_size
+        pairs = rows[: len(rows) // unit * unit].reshape(-1, 2, 2)[self.rank :: self.world_size]
+        return [Key(int(view), int(self.indices[position])) for view, position in pairs.reshape(-1, 2)]
+
+
+class EvalBatches:
+    """Batch sampler of one device for evaluation: every image once over all devices, none padded."""
+
+    def __init__(self, indices: np.ndarray, *, batch_size: int, rank: int = 0, world_size: int = 1) -> None:
+        self.mine = [int(index) for index in indices[rank::world_size]]
+        self.batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self.mine) // self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        return iter([self.mine[i : i + self.batch_size] for i in range(0, len(self.mine), self.batch_size)])

@@ -1,0 +1,86 @@
+"""What every reader gives back: images by position, labels, and the three splits."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from deit.config.errors import ConfigError
+
+DOWNLOADS = Path("logs/data")
+"""Where files are fetched to, and looked for, when ``data.root`` is null."""
+
+
+class ImageError(RuntimeError):
+    """An image that cannot be decoded; the message names its file or position."""
+
+
+class ImageSource(Protocol):
+    """Labelled images by position; nothing is decoded before it is asked for. N images."""
+
+    labels: NDArray[np.int64]
+    """(N,) label of every image."""
+
+    def __len__(self) -> int: ...
+
+    def image(self, index: int) -> Image.Image:
+        """The image at ``index`` in [0, N), of mode RGB.
+
+        Raises:
+            ImageError: It cannot be decoded.
+        """
+        ...
+
+    def describe(self, index: int) -> str:
+        """What to call the image in a message: its path, or ``digits[17]``."""
+        ...
+
+
+@dataclass(frozen=True)
+class Split:
+    """Some of a source's images."""
+
+    source: ImageSource
+    indices: NDArray[np.int64]
+    """(n,) positions in the source, ascending."""
+
+    @property
+    def labels(self) -> NDArray[np.int64]:
+        """(n,) labels in the order of ``indices``."""
+        return self.source.labels[self.indices]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+
+@dataclass(frozen=True)
+class DataSet:
+    """The three splits of a set and the names of its classes."""
+
+    train: Split
+    val: Split
+    test: Split
+    classes: tuple[str, ...]
+    """Names in the order of the labels."""
+    test_split: str
+    """``test`` where it is a split of its own, ``val`` where the set has a single held-out split."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """A set as it comes from its reader, before we split anything off."""
+
+    classes: tuple[str, ...]
+    train: ImageSource
+    val: ImageSource | None = None
+    test: ImageSource | None = None
+
+
+def missing_files(what: str, looked_in: Sequence[Path], ways_out: Sequence[str]) -> ConfigError:
+    """The error for files that are nowhere: what is missing, where it was looked for, what to type."""
+    places = ", ".join(dict.fromkeys(str(path) for path in looked_in))
+    return ConfigError(f"{what}; looked in {places}; {', or '.join(ways_out)}")

@@ -1,0 +1,100 @@
+"""CIFAR-10, CIFAR-100 and Flowers-102 in the layouts that torchvision reads and downloads.
+
+torchvision is imported where it is used: loader processes import this package and not torchvision.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from deit.config.errors import ConfigError
+from deit.config.material import Data, DataKind
+from deit.data.sources.arrays import ArrayImages
+from deit.data.sources.base import DOWNLOADS, Parts, missing_files
+from deit.data.sources.files import ImageFiles
+
+if TYPE_CHECKING:
+    from torchvision.datasets import CIFAR10, Flowers102
+
+Opened = TypeVar("Opened")
+
+FOLDERS = {
+    DataKind.cifar10: "cifar-10-batches-py",
+    DataKind.cifar100: "cifar-100-python",
+    DataKind.flowers102: "flowers-102",
+}
+"""What torchvision calls the folder of each set, below the root that it is given."""
+
+
+def read_cifar(data: Data) -> Parts:
+    """CIFAR-10 or -100: 50,000 images to train on, 10,000 to test on, 32 x 32 pixels.
+
+    Raises:
+        ConfigError: The files are missing or damaged and may not, or cannot, be fetched.
+    """
+    root = _root(data)
+    from torchvision.datasets import CIFAR10, CIFAR100
+
+    opener = CIFAR10 if data.kind is DataKind.cifar10 else CIFAR100
+    train = _opened(data, lambda: opener(root, train=True, download=data.download))
+    test = _opened(data, lambda: opener(root, train=False))
+    return Parts(tuple(train.classes), _pixels(data, "train", train), test=_pixels(data, "test", test))
+
+
+def read_flowers(data: Data) -> Parts:
+    """Flowers-102 with its own train, val and test: 1,020 + 1,020 + 6,149 photographs.
+
+    Raises:
+        ConfigError: The files are missing or damaged and may not, or cannot, be fetched.
+    """
+    root = _root(data)
+    from torchvision.datasets import Flowers102
+
+    def part(split: str) -> ImageFiles:
+        return _photographs(_opened(data, lambda: Flowers102(root, split=split, download=data.download)))
+
+    return Parts(tuple(Flowers102.classes), part("train"), val=part("val"), test=part("test"))
+
+
+def _root(data: Data) -> Path:
+    """Where the set's folder lies or is to be put; refuses here, before a slow import, if there is none."""
+    root = DOWNLOADS if data.root is None else Path(data.root)
+    if not data.download and not (root / FOLDERS[data.kind]).is_dir():
+        raise _missing(data, root, "is missing")
+    return root
+
+
+def _missing(data: Data, root: Path, how: str) -> ConfigError:
+    folder = FOLDERS[data.kind]
+    return missing_files(
+        f"data={data.kind.value} needs the folder {folder}/, which {how}",
+        [root / folder],
+        [f"pass data.root=<folder that holds {folder}/>", "data.download=true"],
+    )
+
+
+def _opened(data: Data, opener: Callable[[], Opened]) -> Opened:
+    try:
+        return opener()
+    except (OSError, RuntimeError) as error:  # torchvision's for missing or damaged; OSError: network, disk
+        root, folder = _root(data), FOLDERS[data.kind]
+        if not data.download:
+            raise _missing(data, root, "lacks files or is damaged") from error
+        raise ConfigError(
+            f"data={data.kind.value}: {folder}/ could not be fetched into {root}: {error};"
+            f" pass data.root=<folder that holds {folder}/>"
+        ) from error
+
+
+def _pixels(data: Data, split: str, opened: "CIFAR10") -> ArrayImages:
+    labels = np.asarray(opened.targets, dtype=np.int64)
+    return ArrayImages(f"{data.kind.value}/{split}", np.asarray(opened.data, dtype=np.uint8), labels)
+
+
+def _photographs(opened: "Flowers102") -> ImageFiles:
+    # Private attributes: torchvision offers the files of this set only decoded, and its loader neither
+    # names a broken file nor knows 16-bit grey.
+    paths = [str(path) for path in opened._image_files]
+    return ImageFiles(paths, np.asarray(opened._labels, dtype=np.int64))

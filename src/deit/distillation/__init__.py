@@ -1,0 +1,1 @@
+"""How a teacher's answer becomes a loss, and where the answer comes from."""

@@ -1,0 +1,33 @@
+"""Averages of per-image values, exact over batches of any size and over devices."""
+
+from collections.abc import ItemsView, Mapping
+from typing import cast
+
+from torch import Tensor, nn
+from torchmetrics import MeanMetric
+
+
+class Averages(nn.Module):
+    """One mean a name; synchronised over devices when computed, so that every image counts once.
+
+    Args:
+        names: What will be averaged, such as ``acc1_class``.
+    """
+
+    def __init__(self, names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.means = nn.ModuleDict({name: MeanMetric() for name in names})
+
+    def update(self, values: Mapping[str, Tensor]) -> None:
+        """Add (B,) values under each name, all names at once."""
+        assert values.keys() == self.means.keys(), f"declared {list(self.means)}, given {list(values)}"
+        for name, value in values.items():
+            cast(MeanMetric, self.means[name]).update(value.detach())
+
+    def compute(self, prefix: str) -> dict[str, Tensor]:
+        """The means under ``prefix/name``; starts anew."""
+        result = {}
+        for name, mean in cast(ItemsView[str, MeanMetric], self.means.items()):
+            result[f"{prefix}/{name}"] = mean.compute()
+            mean.reset()
+        return result

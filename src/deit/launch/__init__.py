@@ -1,0 +1,1 @@
+"""How a job's processes come to be: one sweep job is one process group."""

@@ -1,0 +1,42 @@
+"""One job, one process group: what a job changes in its process is undone before the next one starts."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import cast
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig, open_dict, read_write
+from torch import distributed
+
+from deit.config.preflight import is_multirun
+
+
+@contextmanager
+def isolated_job() -> Iterator[None]:
+    """Let Lightning start this job's further processes, and leave no trace of them.
+
+    Lightning's DDP starts ranks by running ``sys.argv`` again. In a sweep that would be the whole sweep,
+    so for the time of the job the command line is this job's own, into this job's folder. The ranks,
+    ports and process group that Lightning leaves in the environment would make the next job wait for
+    processes that nobody starts, so they go when the job ends.
+    """
+    argv, environment = list(sys.argv), dict(os.environ)
+    try:
+        if is_multirun():
+            _describe_as_single_run()
+        yield
+    finally:
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.destroy_process_group()
+        sys.argv[:] = argv
+        os.environ.clear()
+        os.environ.update(environment)
+
+
+def _describe_as_single_run() -> None:
+    settings = cast(DictConfig, HydraConfig.get())
+    sys.argv[:] = [sys.argv[0], *settings.overrides.task, "hydra.mode=RUN"]
+    with read_write(settings), open_dict(settings):
+        settings.run.dir = settings.runtime.output_dir  # Lightning hands this on to the ranks

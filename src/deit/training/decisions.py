@@ -1,0 +1,68 @@
+"""What the teacher decides on evaluation images: asked once, remembered for every later epoch."""
+
+import logging
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
+
+from deit.config.errors import ConfigError
+from deit.data.batches import EvalBatch
+from deit.data.datamodule import KeyedData
+from deit.evaluation import metrics
+from deit.models.teachers import FrozenTeacher
+
+log = logging.getLogger(__name__)
+
+
+class TeacherDecisions:
+    """A teacher's decisions by split and image. No nn.Module: it stays out of checkpoints and EMA copies."""
+
+    def __init__(self, teacher: FrozenTeacher) -> None:
+        self.teacher = teacher
+        self.known: dict[tuple[str, int], int] = {}
+
+    def __deepcopy__(self, memo: dict[int, object]) -> "TeacherDecisions":
+        return self
+
+    def of(self, batch: EvalBatch, split: str) -> Tensor:
+        """The teacher's classes for a batch of evaluation images: (B,) int64."""
+        keys = [(split, index) for index in batch.indices.tolist()]
+        if not all(key in self.known for key in keys):
+            answered = self.teacher.answer(batch.images).argmax(dim=-1).tolist()
+            self.known.update(zip(keys, answered, strict=True))
+        return torch.tensor([self.known[key] for key in keys], device=batch.images.device)
+
+
+class TeacherCheck(Callback):
+    """Measures the teacher on the validation split before the first step, and stops the run if it knows nothing."""
+
+    def __init__(self, decisions: TeacherDecisions, data: KeyedData) -> None:
+        self.decisions, self.data = decisions, data
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Ask the teacher about every validation image.
+
+        Raises:
+            ConfigError: if it is no better than always naming the most frequent class.
+        """
+        right = total = 0.0
+        for loaded in self.data.val_dataloader():
+            moved = self.data.transfer_batch_to_device(loaded, pl_module.device, 0)
+            batch = self.data.on_after_batch_transfer(moved, 0)
+            assert isinstance(batch, EvalBatch)
+            right += float(metrics.correct_decisions(self.decisions.of(batch, "val"), batch.labels).sum())
+            total += len(batch.labels)
+        sums = trainer.strategy.reduce(torch.tensor([right, total], device=pl_module.device), reduce_op="sum")
+        accuracy = float(sums[0] / sums[1])
+        guess = metrics.chance(torch.from_numpy(self.data.dataset.val.labels), self.data.num_classes)
+        log.info(
+            f"teacher {self.decisions.teacher.name}: {accuracy:.2f} % of the validation images (chance: {guess:.2f} %)"
+        )
+        if accuracy <= guess:
+            raise ConfigError(
+                f"teacher={self.decisions.teacher.name} is right on {accuracy:.2f} % of the validation images, no"
+                f" better than chance ({guess:.2f} %): its classes are not those of data={self.data.data.name}, or it"
+                " never learnt; pass teacher.source=fit, teacher.checkpoint=<file of a teacher for these data>, or"
+                " distill=none"
+            )

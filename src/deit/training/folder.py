@@ -1,0 +1,120 @@
+"""The folder that a run leaves: run.json, config.yaml, metrics.csv, train.log, checkpoints/."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib.metadata import version
+from pathlib import Path
+
+import yaml
+from lightning.pytorch.utilities import rank_zero_only
+
+from deit.config import compose
+from deit.config.errors import ConfigError
+from deit.config.schema import Config
+
+SCHEMA = 1
+RECORDED_VERSIONS = ("torch", "torchvision", "timm", "lightning", "hydra-core", "numpy", "pillow")
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Replace ``path`` by ``text`` so that a reader, or a crash, sees the old file or the new one."""
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+
+
+def is_rank_zero() -> bool:
+    """Whether this is the process of a run that writes and speaks for all."""
+    return getattr(rank_zero_only, "rank", 0) == 0
+
+
+class RunFolder:
+    """Keeps run.json true from the first moment to the last; only rank zero writes.
+
+    Args:
+        path: The run's folder; made if need be.
+        config: What runs.
+        overrides: What the user typed.
+
+    Raises:
+        ConfigError: if the folder already holds a run of another configuration.
+    """
+
+    def __init__(self, path: Path, config: Config, overrides: list[str]) -> None:
+        self.path = path
+        self.record: dict[str, object] = {
+            "schema": SCHEMA,
+            "status": "running",
+            "fingerprint": compose.fingerprint(config),
+            "overrides": overrides,
+            "metrics": {},
+            "timing": {},
+            "environment": environment(),
+            "error": None,
+        }
+        self._refuse_another_run()
+        if is_rank_zero():
+            self.checkpoints.mkdir(parents=True, exist_ok=True)
+            write_atomically(path / "config.yaml", yaml.safe_dump(compose.plain(config), sort_keys=False))
+            self._write()
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def last_checkpoint(self) -> Path | None:
+        """The checkpoint from which the run goes on; None for a run that has none yet."""
+        last = self.checkpoints / "last.ckpt"
+        return last if last.is_file() else None
+
+    def done(self, metrics: dict[str, float], timing: dict[str, float], **facts: object) -> None:
+        self.record.update(status="done", metrics=metrics, timing=timing, **facts)
+        self._write()
+
+    def stopped(self, error: BaseException) -> None:
+        """Record why the run ended early: ``preempted`` by a signal or the keyboard, else ``failed``."""
+        preempted = isinstance(error, (KeyboardInterrupt, SystemExit))
+        said = f"{type(error).__name__}: {error}"
+        self.record.update(status="preempted" if preempted else "failed", error=None if preempted else said)
+        self._write()
+
+    def _refuse_another_run(self) -> None:
+        earlier = self.path / "run.json"
+        if not earlier.is_file():
+            return
+        known = json.loads(earlier.read_text(encoding="utf-8")).get("fingerprint")
+        if known != self.record["fingerprint"]:
+            raise ConfigError(
+                f"{self.path} holds a run of another configuration (see its config.yaml); pass another"
+                " hydra.run.dir=<folder>, or the settings of that run to continue it"
+            )
+
+    @rank_zero_only
+    def _write(self) -> None:
+        write_atomically(self.path / "run.json", json.dumps(self.record, indent=2) + "\n")
+
+
+def environment() -> dict[str, str]:
+    """What a run was made with: versions, machine, the commit of the code."""
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        "python": platform.python_version(),
+        "platform": f"{sys.platform} {platform.machine()}",
+        "git": git.stdout.strip() or "unknown",
+        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        **{name: version(name) for name in RECORDED_VERSIONS},
+    }

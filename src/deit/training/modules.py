@@ -1,0 +1,191 @@
+"""The three LightningModules: a student, a teacher, a student distilled from a teacher. They choose and log.
+
+Losses and metrics are pure functions in `distillation.losses` and `evaluation`. Shapes: B batch, K classes.
+"""
+
+import time
+
+import torch
+from lightning.pytorch import LightningModule
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor
+
+from deit.config.execution import Optim
+from deit.config.network import Distill
+from deit.data.batches import EvalBatch, TrainBatch
+from deit.data.keys import Stream, mix
+from deit.distillation import losses
+from deit.evaluation import heads, metrics
+from deit.evaluation.averages import Averages
+from deit.models.students import Heads, Student
+from deit.models.teachers import FrozenTeacher, TeacherNetwork
+from deit.training import optimizer
+from deit.training.decisions import TeacherDecisions
+from deit.training.stopwatch import Stopwatch
+
+
+class Classifier(LightningModule):
+    """What the three have in common: optimiser, randomness, and averages that are logged once an epoch.
+
+    Args:
+        optim: Optimiser and schedule.
+        seed: Seed of the run, for dropout and stochastic depth.
+        train_names, eval_names: What `training_step` and `evaluate` average.
+    """
+
+    def __init__(self, optim: Optim, *, seed: int, train_names: tuple[str, ...], eval_names: tuple[str, ...]) -> None:
+        super().__init__()
+        self.optim, self.seed = optim, seed
+        self.train_averages = Averages(train_names)
+        self.val_averages, self.test_averages = Averages(eval_names), Averages(eval_names)
+        self._epoch_began = self._last_step = 0.0
+        self._epoch_images = self._images = 0
+        self._seconds = 0.0
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        steps = int(self.trainer.estimated_stepping_batches)
+        chosen, schedule = optimizer.build(self, self.optim, steps=steps)
+        return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def evaluate(self, batch: EvalBatch, stage: str) -> dict[str, Tensor]:
+        """Per-image values of ``eval_names``, each (B,)."""
+        raise NotImplementedError
+
+    @property
+    def images_per_s(self) -> float:
+        """Images of all devices a second of training, validation left out; 0 before the first epoch ends."""
+        return self._images / self._seconds if self._seconds else 0.0
+
+    def on_train_batch_start(self, batch: TrainBatch, batch_idx: int) -> None:
+        # Dropout is a function of the position too: nothing is left in a generator that a resume would lose.
+        step_seed = mix(self.seed, Stream.STEP, self.current_epoch, batch_idx, self.global_rank)
+        torch.default_generator.manual_seed(step_seed)
+        if self.device.type == "cuda":
+            torch.cuda.manual_seed(step_seed)
+
+    def on_train_epoch_start(self) -> None:
+        self._epoch_began, self._epoch_images = time.perf_counter(), 0
+
+    def record(self, batch: TrainBatch, values: dict[str, Tensor]) -> None:
+        """Average training values, scalars or (B,), over the epoch's images."""
+        size = len(batch.images)
+        self.train_averages.update({name: value.expand(size) for name, value in values.items()})
+        self._epoch_images += size * self.trainer.world_size
+
+    def on_train_batch_end(self, outputs: object, batch: TrainBatch, batch_idx: int) -> None:
+        self._last_step = time.perf_counter()  # validation comes before the epoch's end
+
+    def on_train_epoch_end(self) -> None:
+        self.log_dict(self.train_averages.compute("train"))
+        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
+        seconds = self._last_step - self._epoch_began
+        self.log("train/images_per_s", self._epoch_images / seconds)
+        self._images, self._seconds = self._images + self._epoch_images, self._seconds + seconds
+
+    def validation_step(self, batch: EvalBatch, batch_idx: int) -> None:
+        self.val_averages.update(self.evaluate(batch, "val"))
+
+    def on_validation_epoch_end(self) -> None:
+        self.log_dict(self.val_averages.compute("val"), prog_bar=True)
+
+    def test_step(self, batch: EvalBatch, batch_idx: int) -> None:
+        self.test_averages.update(self.evaluate(batch, "test"))
+
+    def on_test_epoch_end(self) -> None:
+        self.log_dict(self.test_averages.compute("test"))
+
+
+class TeacherModule(Classifier):
+    """Trains a teacher on labels."""
+
+    def __init__(self, network: TeacherNetwork, optim: Optim, *, seed: int) -> None:
+        super().__init__(optim, seed=seed, train_names=("loss",), eval_names=("acc1",))
+        self.network = network
+
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
+        loss = losses.soft_target_cross_entropy(self.network(batch.images), batch.targets)
+        self.record(batch, {"loss": loss})
+        return loss
+
+    def evaluate(self, batch: EvalBatch, stage: str) -> dict[str, Tensor]:
+        return {"acc1": metrics.correct(self.network(batch.images), batch.labels)}
+
+
+class StudentModule(Classifier):
+    """Trains a student on labels alone; a student with two heads learns the labels with both.
+
+    Args:
+        student: The network.
+        teacher: Whom its decisions are compared with; None for nobody.
+    """
+
+    def __init__(
+        self,
+        student: Student,
+        optim: Optim,
+        *,
+        seed: int,
+        teacher: FrozenTeacher | None = None,
+        train_names: tuple[str, ...] = ("loss",),
+    ) -> None:
+        two_heads = hasattr(student.net, "head_dist")
+        reported = ("acc1", "acc1_class", *(("acc1_distill", "acc1_fused") if two_heads else ()), "acc5", "loss")
+        compared = () if teacher is None else ("agreement", "teacher_acc1")
+        super().__init__(optim, seed=seed, train_names=train_names, eval_names=(*reported, *compared))
+        self.student, self.teacher = student, teacher
+        self.decisions = None if teacher is None else TeacherDecisions(teacher)
+
+    def on_fit_start(self) -> None:
+        if self.teacher is not None:
+            self.teacher.to(self.device)  # Lightning moves what it knows, and the teacher is none of its modules
+
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
+        answer: Heads = self.student(batch.images)
+        loss = losses.soft_target_cross_entropy(answer.classes, batch.targets)
+        if answer.distill is not None:
+            loss = losses.combine(loss, losses.soft_target_cross_entropy(answer.distill, batch.targets), 0.5)
+        self.record(batch, {"loss": loss})
+        return loss
+
+    def evaluate(self, batch: EvalBatch, stage: str) -> dict[str, Tensor]:
+        answer: Heads = self.student(batch.images)
+        scores = heads.by_head(*answer)
+        values = {f"acc1_{name}".rstrip("_"): metrics.correct(s, batch.labels) for name, s in scores.items()}
+        values["acc5"] = metrics.correct(scores[""], batch.labels, k=5)
+        values["loss"] = torch.nn.functional.cross_entropy(answer.classes.float(), batch.labels, reduction="none")
+        if self.decisions is not None:
+            decisions = self.decisions.of(batch, stage)
+            values["agreement"] = metrics.agreement(scores[""], decisions)
+            values["teacher_acc1"] = metrics.correct_decisions(decisions, batch.labels)
+        return values
+
+
+class DistillationModule(StudentModule):
+    """Trains a student on labels and on a teacher's answers to the same mixed images.
+
+    With a distillation token its head learns from the teacher and the class head from the labels;
+    without, the class head learns from both (DeiT equations 2 and 3, Table 3).
+    """
+
+    def __init__(self, student: Student, teacher: FrozenTeacher, optim: Optim, distill: Distill, *, seed: int) -> None:
+        names = ("loss", "loss_label", "loss_teacher", "agreement")
+        super().__init__(student, optim, seed=seed, teacher=teacher, train_names=names)
+        self.distill = distill
+        self.teacher_time = Stopwatch()
+
+    def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
+        answer: Heads = self.student(batch.images)
+        learner = answer.classes if answer.distill is None else answer.distill
+        assert self.teacher is not None, "given when the module was made"
+        with self.teacher_time.measure(self.device):
+            teacher_logits = self.teacher.answer(batch.images)
+        label_loss = losses.soft_target_cross_entropy(answer.classes, batch.targets)
+        teacher_loss = losses.distillation(
+            learner, teacher_logits, method=self.distill.method, tau=self.distill.tau, reduction=self.distill.kl
+        )
+        loss = losses.combine(label_loss, teacher_loss, self.distill.alpha)
+        agreement = metrics.agreement(learner, teacher_logits)
+        self.record(
+            batch, {"loss": loss, "loss_label": label_loss, "loss_teacher": teacher_loss, "agreement": agreement}
+        )
+        return loss

@@ -1,0 +1,148 @@
+"""One training run from configuration to result."""
+
+import logging
+import time
+import warnings
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.loggers import Logger
+
+from deit.config.network import TeacherSource
+from deit.config.schema import Config
+from deit.data.datamodule import KeyedData
+from deit.data.sources import DataSet, open_dataset
+from deit.models.students import build_student
+from deit.models.teachers import FrozenTeacher
+from deit.models.weights import load_student
+from deit.training import loggers, summary, teachers
+from deit.training.csvlog import MetricsFile
+from deit.training.decisions import TeacherCheck
+from deit.training.folder import RunFolder, is_rank_zero
+from deit.training.modules import DistillationModule, StudentModule
+from deit.training.trainer import run_trainer
+
+log = logging.getLogger(__name__)
+
+# Lightning recommends loader workers by the machine's cores; how many pay is data.workers' business.
+warnings.filterwarnings("ignore", message=".*does not have many workers.*")
+
+
+def train(config: Config, folder: Path, overrides: list[str]) -> float:
+    """Train what ``config`` describes into ``folder`` and measure it once on the test split.
+
+    Returns:
+        Accuracy in percent on the test split, of the fused head where there are two.
+
+    Raises:
+        ConfigError: for mistakes that only the data or the weights could reveal.
+    """
+    dataset = open_dataset(config.data)
+    run = RunFolder(folder, config, overrides)
+    try:
+        return _train(config, run, dataset)
+    except BaseException as error:
+        log.debug("stopped", exc_info=True)
+        run.stopped(error)
+        raise
+
+
+def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
+    configure_torch(config)
+    teacher = teachers.obtain(config, dataset)
+    module = build_module(config, dataset, teacher)
+    data = KeyedData(
+        dataset,
+        config.data,
+        config.augment,
+        image_size=config.image_size,
+        batch_size=config.optim.batch_size // config.trainer.accumulate,
+        seed=config.seed,
+    )
+    opened = loggers.build(config, run)
+    try:
+        trainer = run_trainer(config, run, opened, _checks(config, module, data))
+        began = time.perf_counter()
+        _fit(trainer, module, data, config, run, opened)
+        fit_seconds = time.perf_counter() - began
+        trainer.test(module, data, ckpt_path="best", verbose=False)
+        return _finish(trainer, module, run, config, dataset, fit_seconds)
+    finally:
+        loggers.close(opened)
+
+
+def configure_torch(config: Config) -> None:
+    """Settings of the process; set for each job, for a sweep's jobs share one."""
+    if config.trainer.threads is not None:
+        torch.set_num_threads(config.trainer.threads)
+    torch.set_float32_matmul_precision("high")  # TF32 where the GPU has it; no effect on the CPU
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+
+
+def build_module(config: Config, dataset: DataSet, teacher: FrozenTeacher | None) -> StudentModule:
+    """The student with fresh weights, or those of ``init``, and how it learns."""
+    seed_everything(config.seed, workers=True, verbose=False)
+    student = build_student(
+        config.model,
+        config.scale,
+        image_size=config.image_size,
+        token=config.distill.token,
+        num_classes=len(dataset.classes),
+        mean=config.data.mean,
+        std=config.data.std,
+    )
+    if config.init is not None:
+        log.info(f"init {config.init}: {load_student(student, Path(config.init)).summary()}")
+    if not config.distill.active:
+        return StudentModule(student, config.optim, seed=config.seed, teacher=teacher)
+    assert teacher is not None, "the rules refuse distillation without a teacher"
+    return DistillationModule(student, teacher, config.optim, config.distill, seed=config.seed)
+
+
+def _checks(config: Config, module: StudentModule, data: KeyedData) -> list[Callback]:
+    """A teacher is measured before the first step, unless it was asked to be random."""
+    if module.decisions is None or config.teacher_source is TeacherSource.random:
+        return []
+    return [TeacherCheck(module.decisions, data)]
+
+
+def _fit(
+    trainer: Trainer, module: StudentModule, data: KeyedData, config: Config, run: RunFolder, opened: list[Logger]
+) -> None:
+    """Train from the start or from where an earlier process of the same run stopped."""
+    checkpoint = None
+    if config.resume == "auto":
+        checkpoint = run.last_checkpoint
+    elif config.resume != "never":
+        checkpoint = Path(config.resume)
+    step = 0
+    if checkpoint is not None:
+        step = int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+        log.info(f"resuming from {checkpoint} at step {step}")
+    metrics_file = opened[0]
+    assert isinstance(metrics_file, MetricsFile)
+    metrics_file.resume_at(step)
+    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+
+
+def _finish(
+    trainer: Trainer, module: StudentModule, run: RunFolder, config: Config, dataset: DataSet, fit_seconds: float
+) -> float:
+    """Record the result and show it."""
+    metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
+    if "test/teacher_acc1" in metrics:
+        metrics["teacher/acc1"] = metrics.pop("test/teacher_acc1")
+    best = trainer.checkpoint_callback.best_model_score  # pyright: ignore - ours is a ModelCheckpoint
+    if best is not None:
+        metrics["val/acc1"] = float(best)
+    parameters = sum(parameter.numel() for parameter in module.student.parameters())
+    timing = {"fit_s": fit_seconds, "images_per_s": module.images_per_s}
+    if isinstance(module, DistillationModule):
+        timing["teacher_s"] = module.teacher_time.total()
+    facts = {"test_split": dataset.test_split, "parameters": parameters, "dry_run": config.is_dry_run}
+    run.done(metrics, timing, **facts)
+    if is_rank_zero():
+        title = f"{config.name}{' (DRY RUN: the teacher is random)' if config.is_dry_run else ''}"
+        summary.show(title, metrics, parameters=parameters, images_per_s=timing["images_per_s"], folder=run.path)
+    return metrics["test/acc1"]

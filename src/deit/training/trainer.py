@@ -1,0 +1,72 @@
+"""Lightning's Trainer as the configuration asks for it."""
+
+from lightning.pytorch import Callback, Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.loggers import Logger
+from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
+from timm.models.vision_transformer import Block
+
+from deit.config.execution import Trainer as Settings
+from deit.config.schema import Config
+from deit.training import progress
+from deit.training.folder import RunFolder
+
+
+def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
+    """A trainer on one device that keeps nothing: for fitting a teacher."""
+    shown = progress.callback(what, bar=settings.progress)
+    return Trainer(
+        accelerator=settings.accelerator,
+        devices=1,
+        precision=settings.precision,  # pyright: ignore[reportArgumentType] - checked against Lightning's names
+        max_epochs=epochs,
+        callbacks=[shown],
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        enable_progress_bar=isinstance(shown, ProgressBar),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,
+    )
+
+
+def run_trainer(config: Config, run: RunFolder, loggers: list[Logger], extra: list[Callback]) -> Trainer:
+    """The trainer of a run: its devices, its checkpoints in the run's folder."""
+    settings = config.trainer
+    shown = progress.callback(config.name, bar=settings.progress)
+    best_and_last = ModelCheckpoint(
+        dirpath=run.checkpoints,
+        filename="best",
+        monitor="val/acc1",
+        mode="max",
+        save_last=True,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,  # a resumed run goes on writing the same names
+    )
+    return Trainer(
+        default_root_dir=run.path,
+        accelerator=settings.accelerator,
+        devices=settings.devices,
+        num_nodes=settings.num_nodes,
+        strategy=_strategy(settings),
+        precision=settings.precision,  # pyright: ignore[reportArgumentType] - checked against Lightning's names
+        accumulate_grad_batches=settings.accumulate,
+        gradient_clip_val=settings.clip_grad,
+        max_epochs=config.optim.epochs,
+        max_steps=settings.max_steps,
+        callbacks=[shown, *extra, best_and_last],
+        logger=loggers,
+        enable_model_summary=False,
+        enable_progress_bar=isinstance(shown, ProgressBar),
+        num_sanity_val_steps=0,
+        use_distributed_sampler=False,  # the data module deals pairs to devices itself
+    )
+
+
+def _strategy(settings: Settings) -> str | Strategy:
+    if settings.strategy == "ddp":
+        # Devices may evaluate different numbers of batches, so no forward pass may wait for another's buffers.
+        return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+    if settings.strategy == "fsdp":
+        return FSDPStrategy(auto_wrap_policy={Block}, state_dict_type="full")
+    return "auto"

@@ -1,0 +1,108 @@
+"""Every rule refuses what it must and accepts what it can; a refusal says what to type."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from deit.config import rules
+from deit.config.schema import Config
+
+# Overrides that break one rule, words that the message must hold, overrides that mend it.
+REFUSED = [
+    (["distill=hard", "teacher=none"], ["distill.method=hard needs a teacher", "teacher=regnety_160"], ["distill=none"]),
+    (["distill=none", "teacher=none", "distill.compare=true"], ["distill.compare=true needs a teacher"], ["teacher=resnet50"]),
+    (["teacher.source=checkpoint"], ["no file is named", "teacher.checkpoint=<file>"], ["teacher.source=fit"]),
+    (["teacher.checkpoint=nowhere.pth"], ["nowhere.pth is not a file"], ["teacher.checkpoint=null"]),
+    (["teacher.checkpoint=x.pth", "teacher.source=fit"], ["would be ignored"], ["teacher.checkpoint=null"]),
+    (["scale=paper", "data=cifar100"], ["predicts 1000 classes, data=cifar100 has 100"], ["teacher.source=fit"]),
+    (["resolution.pixels=30"], ["30 pixels does not divide into patches of 4", "resolution.pixels=28"], ["resolution.pixels=32"]),
+    (["model.embed_dim=50"], ["model.embed_dim=50 does not divide by model.heads=3", "model.embed_dim=48"], ["model.embed_dim=48"]),
+    (["model.heads=0"], ["model.heads=0 must be above zero"], ["model.heads=1"]),
+    (["trainer=ddp", "trainer.devices=3"], ["optim.batch_size=64 does not divide into pairs over 3 devices", "60", "66"], ["optim.batch_size=66"]),
+    (["trainer.accumulate=3"], ["3 accumulated batches"], ["optim.batch_size=60"]),
+    (["optim.epochs=5"], ["optim.warmup_epochs=5 is not shorter than optim.epochs=5"], ["optim.warmup_epochs=1"]),
+    (["optim.lr=1e-6"], ["optim.warmup_lr=1e-06 is above the peak rate"], ["optim.lr=1e-3"]),
+    (["data=folder", "data.root=nowhere"], ["data.root=nowhere does not exist"], ["data=digits", "data.root=null"]),
+    (["data=cifar10", "data.root=nowhere"], ["data.root=nowhere is not a folder"], ["data.root=null"]),
+    (["init=nowhere.ckpt"], ["init=nowhere.ckpt is not a file"], ["init=null"]),
+    (["resume=nowhere.ckpt"], ["possible: auto, never, or a checkpoint"], ["resume=never"]),
+    (["trainer.devices=2"], ["pass trainer=ddp"], ["trainer=ddp"]),
+    (["trainer=fsdp", "trainer.accelerator=cpu"], ["pass trainer=ddp"], ["trainer=ddp"]),
+    (["trainer.precision=16-mixed"], ["needs a GPU"], ["trainer.precision=bf16-mixed"]),
+    (["trainer.precision=half"], ["trainer.precision=half is unknown", "bf16-mixed"], ["trainer.precision=32-true"]),
+    (["trainer.max_steps=0"], ["trains nothing"], ["trainer.max_steps=1"]),
+    (["distill.alpha=1.5"], ["distill.alpha=1.5 is out of range; possible: [0, 1]"], ["distill.alpha=1"]),
+    (["distill.tau=0"], ["distill.tau=0 is out of range; possible: (0, 100]"], ["distill=soft", "distill.tau=1"]),
+    (["augment.erasing=2"], ["augment.erasing=2 is out of range"], ["augment.erasing=1"]),
+    (["augment.crop_scale=[0.5,0.1]"], ["augment.crop_scale"], ["augment.crop_scale=[0.5,0.5]"]),
+    (["data.train_fraction=0"], ["data.train_fraction=0 is out of range; possible: (0, 1]"], ["data.train_fraction=1"]),
+    (["data.val_fraction=0.5", "data.test_fraction=0.5"], ["leave nothing to train on"], ["data.val_fraction=0.1"]),
+    (["data.workers=-1"], ["data.workers=-1"], ["data.workers=0"]),
+    (["data.mean=[0.5]"], ["images have 3 channels"], ["data.mean=[0.5,0.5,0.5]"]),
+    (["model.drop_path=1"], ["model.drop_path=1 is out of range; possible: [0, 1)"], ["model.drop_path=0"]),
+    (["teacher.fit.epochs=0"], ["teacher.fit.epochs=0 must be above zero"], ["teacher.fit.epochs=1"]),
+    (["logger.csv=false"], ["cannot be switched off"], ["logger.csv=true"]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("broken", "words", "mended"), REFUSED, ids=lambda value: " ".join(value)[:40])
+def test_refused_and_accepted(
+    config: Callable[..., Config], broken: list[str], words: list[str], mended: list[str]
+) -> None:
+    (problem,) = rules.problems(config(*broken))
+    assert all(word in problem for word in words), problem
+    assert rules.problems(config(*broken, *mended)) == []
+
+
+def test_all_problems_are_told_at_once(config: Callable[..., Config]) -> None:
+    problems = rules.problems(config("distill.alpha=2", "teacher=none", "resolution.pixels=30", "optim.epochs=3"))
+    assert len(problems) == 4
+
+
+def test_every_rule_has_a_case_that_breaks_it(config: Callable[..., Config]) -> None:
+    broken = [config(*overrides) for overrides, _, _ in REFUSED]
+    silent = [rule.__name__ for rule in rules.RULES if not any(list(rule(c)) for c in broken)]
+    assert silent == ["extras_are_installed"]  # whether an extra is installed is no matter of overrides
+
+
+def test_what_has_no_effect_is_noted_once(config: Callable[..., Config]) -> None:
+    (unused, mirrored) = rules.notes(config("distill=none"))
+    assert "regnety_160.deit_in1k is not used" in unused
+    assert "distill.compare=true" in unused
+    assert "augment.flip=0.5 has no effect" in mirrored
+    assert any("distill.tau has no effect with distill=hard" in n for n in rules.notes(config("distill.tau=3")))
+    assert any("DRY RUN" in n for n in rules.notes(config("teacher.source=random")))
+    assert rules.notes(config("distill=soft", "data=cifar10", "data.root=null")) == []
+
+
+def make_tree(root: Path, *names: str) -> Path:
+    for name in names:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(b"")
+    return root
+
+
+def test_folders_are_read_before_anything_starts(config: Callable[..., Config], tmp_path: Path) -> None:
+    root = make_tree(tmp_path / "photos", "cat/1.jpg", "dog/deep/2.PNG", ".hidden/x", "bird/notes.txt")
+    (problem,) = rules.problems(config("data=folder", f"data.root={root}"))
+    assert "class folders without an image: bird" in problem
+    make_tree(root, "bird/3.webp")
+    good = config("data=folder", f"data.root={root}")
+    assert rules.problems(good) == []
+    # The number of classes is known from here on, so a published teacher is refused without being loaded.
+    (mismatch,) = rules.problems(config("data=folder", f"data.root={root}", "scale=paper"))
+    assert "predicts 1000 classes, data=folder has" in mismatch
+
+
+def test_splits_must_agree_on_their_classes(config: Callable[..., Config], tmp_path: Path) -> None:
+    root = make_tree(tmp_path, "train/a/1.jpg", "train/b/1.jpg", "val/a/1.jpg", "val/c/1.jpg")
+    (problem,) = rules.problems(config("data=folder", f"data.root={root}"))
+    assert "classes that train has not: c" in problem
+
+
+def test_imagenet_needs_both_folders_and_all_classes(config: Callable[..., Config], tmp_path: Path) -> None:
+    root = make_tree(tmp_path, "train/a/1.jpg", "train/b/1.jpg")
+    problems = rules.problems(config("data=imagenet", f"data.root={root}"))
+    assert any("has no folder val/" in p for p in problems)
+    assert any("2 class folders, but data.num_classes=1000" in p for p in problems)

@@ -1,0 +1,114 @@
+"""The order of an epoch: whole pairs, every image in its turn, the same whatever the number of devices."""
+
+from collections import Counter
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deit.data.keys import Key
+from deit.data.order import EvalBatches, TrainBatches, epoch_order
+
+
+@settings(max_examples=100, deadline=None)
+@given(num_images=st.integers(2, 400), repeats=st.integers(1, 5), seed=st.integers(0, 5), cycle=st.integers(0, 3))
+def test_a_cycle_draws_every_image_once_a_view(num_images: int, repeats: int, seed: int, cycle: int) -> None:
+    used = max(1, min(repeats, num_images // 2))
+    epochs = [epoch_order(num_images, cycle * used + part, seed, repeats) for part in range(used)]
+    drawn = Counter(map(tuple, np.concatenate(epochs).tolist()))
+    assert set(drawn.values()) == {1}, "no rendering twice"
+    views = {view for view, _ in drawn}
+    assert views == set(range(cycle * used, (cycle + 1) * used))
+    images = {position for _, position in drawn}
+    assert len(images) > num_images - 2 * used, "fewer than 2 * repeats sit out"
+    assert len({len(epoch) for epoch in epochs}) == 1
+    assert len(epochs[0]) >= 2, "an epoch is never empty"
+
+
+@settings(max_examples=50, deadline=None)
+@given(num_images=st.integers(2, 200), repeats=st.integers(1, 4), epoch=st.integers(0, 7))
+def test_pairs_are_of_two_images_and_change_partners(num_images: int, repeats: int, epoch: int) -> None:
+    pairs = epoch_order(num_images, epoch, 0, repeats).reshape(-1, 2, 2)
+    assert (pairs[:, 0, 0] == pairs[:, 1, 0]).all(), "partners have the same view number"
+    assert (pairs[:, 0, 1] != pairs[:, 1, 1]).all()
+    if num_images >= 4 * repeats * repeats:  # the first block is whole
+        partners = {tuple(sorted(pair[:, 1].tolist())) for pair in pairs[: repeats * repeats]}
+        assert len(partners) == repeats * repeats
+
+
+def test_views_of_an_image_lie_close_together() -> None:
+    order = epoch_order(600, 0, 0, 3)
+    places = {position: np.flatnonzero(order[:, 1] == position) for position in set(order[:, 1].tolist())}
+    assert max(int(np.ptp(where)) for where in places.values()) < 18  # a block of 2 * 3 images, 3 views each
+
+
+def test_seeds_and_epochs_give_other_orders() -> None:
+    orders = [epoch_order(50, epoch, seed, 1)[:, 1].tolist() for epoch in range(2) for seed in range(2)]
+    assert len({tuple(order) for order in orders}) == 4
+
+
+def keys(batches: TrainBatches) -> list[list[Key]]:
+    return list(batches)
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize("num_images", [64, 100, 37])
+def test_two_devices_see_what_one_sees_each_sample_once(num_images: int, repeats: int) -> None:
+    indices = np.arange(1000, 1000 + num_images)
+    settings_ = {"batch_size": 16, "seed": 3, "repeats": repeats}
+    for epoch in range(3):
+        one = TrainBatches(indices, **settings_)
+        two = [TrainBatches(indices, **settings_, rank=rank, world_size=2) for rank in range(2)]
+        for sampler in (one, *two):
+            sampler.set_epoch(epoch)
+        assert len(two[0]) == len(two[1]) == len(keys(two[0]))
+        for whole, left, right in zip(keys(one), keys(two[0]), keys(two[1]), strict=False):
+            assert len(left) == len(right)
+            seen = Counter(left) + Counter(right)
+            assert set(seen.values()) == {1}
+            assert set(seen) <= set(whole)
+            assert len(whole) - len(seen) in (0, 2)  # a pair that one device would have had too many
+        everything = Counter(key for sampler in two for batch in sampler for key in batch)
+        assert set(everything.values()) == {1}
+
+
+def test_pairs_stay_on_one_device() -> None:
+    samplers = [TrainBatches(np.arange(40), batch_size=12, seed=0, repeats=2, rank=r, world_size=3) for r in range(3)]
+    one = TrainBatches(np.arange(40), batch_size=12, seed=0, repeats=2)
+    pairs = {frozenset(pair) for batch in one for pair in zip(batch[0::2], batch[1::2], strict=True)}
+    for sampler in samplers:
+        for batch in sampler:
+            assert {frozenset(pair) for pair in zip(batch[0::2], batch[1::2], strict=True)} <= pairs
+
+
+def test_a_small_set_is_never_dropped() -> None:
+    batches = TrainBatches(np.arange(5), batch_size=1024, seed=0, repeats=3)  # the official sampler keeps 0 of 5
+    (batch,) = keys(batches)
+    assert len(batch) == 4
+    assert len(batches) == 1
+
+
+def test_a_start_skips_what_was_done_and_only_that() -> None:
+    settings_ = {"batch_size": 8, "seed": 0, "repeats": 1}
+    whole = TrainBatches(np.arange(50), **settings_)
+    whole.set_epoch(2)
+    resumed = TrainBatches(np.arange(50), **settings_, start=(2, 3))
+    assert keys(resumed) == keys(whole)[3:]
+    assert len(resumed) == len(whole), "Lightning adds what was done itself"
+    resumed.set_epoch(3)
+    whole.set_epoch(3)
+    assert keys(resumed) == keys(whole)
+
+
+def test_views_name_images_by_their_place_in_the_source() -> None:
+    indices = np.array([7, 11, 13, 17])
+    batches = TrainBatches(indices, batch_size=4, seed=0, repeats=1)
+    assert {key.index for batch in batches for key in batch} == set(indices.tolist())
+
+
+@pytest.mark.parametrize("world_size", [1, 2, 3])
+def test_evaluation_sees_each_image_once_and_pads_none(world_size: int) -> None:
+    samplers = [EvalBatches(np.arange(10), batch_size=3, rank=r, world_size=world_size) for r in range(world_size)]
+    assert sorted(i for sampler in samplers for batch in sampler for i in batch) == list(range(10))
+    assert all(len(sampler) == len(list(sampler)) for sampler in samplers)

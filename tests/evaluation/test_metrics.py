@@ -1,0 +1,53 @@
+"""Metrics against cases small enough to count."""
+
+import pytest
+import torch
+
+from deit.evaluation import heads, metrics
+from deit.evaluation.averages import Averages
+
+SCORES = torch.tensor([[3.0, 2.0, 1.0], [1.0, 2.0, 3.0], [1.0, 3.0, 2.0], [3.0, 1.0, 2.0]])  # decides 0, 2, 1, 0
+LABELS = torch.tensor([0, 2, 0, 1])
+
+
+def test_correct_counts_the_label_among_the_best() -> None:
+    assert metrics.correct(SCORES, LABELS).tolist() == [100, 100, 0, 0]
+    assert metrics.correct(SCORES, LABELS, k=2).tolist() == [100, 100, 0, 0]
+    assert metrics.correct(SCORES, LABELS, k=5).tolist() == [100] * 4  # only three classes: all count
+
+
+def test_agreement_takes_scores_or_decisions() -> None:
+    others = torch.tensor([0, 1, 1, 0])
+    assert metrics.agreement(SCORES, others).tolist() == [100, 0, 100, 100]
+    assert metrics.agreement(SCORES, torch.nn.functional.one_hot(others).float()).tolist() == [100, 0, 100, 100]
+
+
+def test_chance_is_the_most_frequent_class() -> None:
+    assert metrics.chance(LABELS, 3) == 50
+
+
+def test_late_fusion_adds_probabilities_not_logits() -> None:
+    classes = torch.tensor([[0.0, 6.0, 0.0]])  # sure of class 1
+    distill = torch.tensor([[1.5, -5.0, 0.0]])  # rules class 1 out, but is sure of nothing
+    fused = heads.late_fusion(classes, distill)
+    assert torch.equal(fused, classes.softmax(-1) + distill.softmax(-1))
+    assert fused.sum().item() == pytest.approx(2)
+    assert (classes + distill).argmax().item() == 0
+    assert fused.argmax().item() == 1
+
+
+def test_heads_are_reported_by_name() -> None:
+    assert set(heads.by_head(SCORES, None)) == {"", "class"}
+    both = heads.by_head(SCORES, SCORES.flip(1))
+    assert set(both) == {"", "class", "distill", "fused"}
+    assert both[""] is both["fused"]
+
+
+def test_averages_are_exact_over_batches_of_any_size() -> None:
+    averages = Averages(("acc1",))
+    for part in (SCORES[:3], SCORES[3:]):
+        averages.update({"acc1": metrics.correct(part, LABELS[: len(part)] * 0)})
+    first = averages.compute("val")
+    assert first["val/acc1"].item() == 50  # of four images, not of two batches
+    averages.update({"acc1": torch.tensor([100.0])})
+    assert averages.compute("val")["val/acc1"].item() == 100  # started anew

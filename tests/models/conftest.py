@@ -1,0 +1,39 @@
+"""Scales and images that the tests of networks share."""
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import Tensor
+
+from deit.config.network import Model, Scale
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread() -> Iterator[None]:
+    """Networks this small lose time to threads, several times over where other processes want the same cores."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def paper() -> Scale:
+    return Scale(name="paper", head_dim=64, depth=12, patch_size=16, image_size=224, shrink=1)
+
+
+@pytest.fixture
+def nano() -> Scale:
+    return Scale(name="nano", head_dim=16, depth=6, patch_size=4, image_size=28, shrink=8)
+
+
+@pytest.fixture
+def tiny() -> Model:
+    return Model(name="deit_ti", heads=3)
+
+
+@pytest.fixture
+def images() -> Tensor:
+    """Two images of 28 pixels a side in [0, 1]."""
+    return torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(0))
