@@ -11,6 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+from deit.config.command_line import quoted
 from deit.config.compose import register, typed
 from deit.config.schema import Config
 
@@ -28,7 +29,7 @@ def raw_config() -> Iterator[Callable[..., DictConfig]]:
     """Compose conf/train.yaml with overrides, as the command line would."""
     register()
     with initialize_config_dir(str(ROOT / "conf"), version_base="1.3"):
-        yield lambda *overrides: compose("train", overrides=list(overrides))
+        yield lambda *overrides: compose("train", overrides=[quoted(o) for o in overrides])
 
 
 @pytest.fixture(scope="session")

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from omegaconf import OmegaConf
 
 from deit.config import rules
-from deit.config.compose import fingerprint, plain
+from deit.config.compose import fingerprint, plain, typed
 from deit.config.errors import ConfigError
 from deit.config.material import Crop
 from deit.config.network import TeacherSource
@@ -15,6 +16,7 @@ from deit.config.schema import Config
 CONF = Path(__file__).parents[2] / "conf"
 # What a file cannot know and the user must say.
 NEEDED = {
+    "teacher=none": ["distill=none"],
     "data=imagenet": ["data.root=somewhere"],
     "data=folder": ["data.root=somewhere"],
     "data=hf": ["data.path=somewhere"],
@@ -27,10 +29,9 @@ OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.ya
 def test_every_file_composes_at_both_scales(config: Callable[..., Config], option: str, scale: str) -> None:
     composed = config(f"scale={scale}", *NEEDED.get(option, []), *([] if option.startswith("scale=") else [option]))
     assert isinstance(composed, Config)
-    world_problems = ("data.root", "conf/")  # the folders do not exist here
-    left = [text for text in rules.problems(composed) if not any(word in text for word in world_problems)]
-    mismatch = "classes, data=digits has 10"  # a published teacher of ImageNet beside the default data
-    assert [text for text in left if mismatch not in text and "package datasets" not in text] == []
+    # What depends on this machine, and published teachers of ImageNet beside other data, is refused for good reason.
+    expected = ("data.root=", "package datasets", "predicts 1000 classes")
+    assert [text for text in rules.problems(composed) if not any(word in text for word in expected)] == []
 
 
 def test_sizes_follow_the_scale(config: Callable[..., Config]) -> None:
@@ -43,22 +44,13 @@ def test_sizes_follow_the_scale(config: Callable[..., Config]) -> None:
 
 def test_paper_scale_has_the_hyper_parameters_of_table_9(config: Callable[..., Config]) -> None:
     paper = config("scale=paper")
-    assert (paper.optim.epochs, paper.optim.batch_size, paper.optim.lr, paper.optim.warmup_epochs) == (
-        300,
-        1024,
-        5e-4,
-        5,
-    )
+    optim = paper.optim
+    assert (optim.epochs, optim.batch_size, optim.lr, optim.warmup_epochs) == (300, 1024, 5e-4, 5)
     assert paper.optim.peak_lr == 1e-3  # 5e-4 x 1024 / 512
     assert (paper.optim.weight_decay, paper.model.drop_path, paper.model.dropout) == (0.05, 0.1, 0.0)
     augment = paper.augment
-    assert (augment.mixup, augment.cutmix, augment.erasing, augment.smoothing, augment.repeats) == (
-        0.8,
-        1.0,
-        0.25,
-        0.1,
-        3,
-    )
+    assert (augment.mixup, augment.cutmix, augment.erasing) == (0.8, 1.0, 0.25)
+    assert (augment.smoothing, augment.repeats) == (0.1, 3)
     assert (augment.rand_augment, augment.crop, augment.eval_share) == ("rand-m9-mstd0.5-inc1", Crop.resized, 0.875)
     soft = config("distill=soft").distill
     assert (soft.alpha, soft.tau) == (0.1, 3.0)  # lambda and tau of the paper's section 5.2
@@ -77,9 +69,9 @@ def test_the_absence_of_a_teacher_takes_every_key_of_a_teacher(config: Callable[
     assert not composed.uses_teacher
 
 
-def test_a_value_that_must_be_given_is_asked_for(config: Callable[..., Config]) -> None:
-    with pytest.raises(ConfigError, match=r"data.root must be given; pass data.root="):
-        config("data=imagenet")
+def test_a_value_that_must_be_given_is_asked_for() -> None:
+    with pytest.raises(ConfigError, match=r"model must be given; pass model=<value>"):
+        typed(OmegaConf.structured(Config))
 
 
 def test_the_fingerprint_is_of_what_is_computed(config: Callable[..., Config]) -> None:

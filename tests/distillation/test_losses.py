@@ -1,5 +1,6 @@
 """Losses against numbers worked out by hand and against the formulas of the paper and the official code."""
 
+import itertools
 import math
 
 import pytest
@@ -76,7 +77,7 @@ def test_a_teachers_logits_get_no_gradient_and_descent_lowers_the_loss(method: M
         (gradient,) = torch.autograd.grad(loss, student)
         student = (student - gradient).detach().requires_grad_()
         values.append(loss.item())
-    assert all(later < earlier for earlier, later in zip(values, values[1:], strict=False))
+    assert all(later < earlier for earlier, later in itertools.pairwise(values))
 
 
 @settings(max_examples=50, deadline=None)

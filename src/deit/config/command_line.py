@@ -11,6 +11,18 @@ from deit.config.errors import ConfigError
 from deit.config.preflight import EXIT_USER_ERROR
 
 
+NUMBERED_GROUPS = ("resolution",)  # their options are numbers, which Hydra takes for values
+
+
+def quoted(argument: str) -> str:
+    """``resolution=160,384`` as Hydra wants a group's options to be written: ``resolution='160','384'``."""
+    key, equals, value = argument.partition("=")
+    options = value.split(",")
+    if equals and key in NUMBERED_GROUPS and all(option.isdecimal() for option in options):
+        return f"{key}={','.join(repr(option) for option in options)}"
+    return argument
+
+
 def run(application: Callable[[], object]) -> None:
     """Call ``application``, a function decorated with ``hydra.main``.
 
@@ -19,6 +31,7 @@ def run(application: Callable[[], object]) -> None:
     """
     # Hydra prints errors itself and exits with 1, unless it is asked for full ones: then they arrive here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
+    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
     try:
         application()
     except (ConfigError, HydraException, OmegaConfBaseException) as error:

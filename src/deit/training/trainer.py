@@ -1,15 +1,41 @@
 """Lightning's Trainer as the configuration asks for it."""
 
+from pathlib import Path
+
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
 from timm.models.vision_transformer import Block
+from torch import Tensor
 
 from deit.config.execution import Trainer as Settings
 from deit.config.schema import Config
 from deit.training import progress
 from deit.training.folder import RunFolder
+
+
+class BestAndLast(ModelCheckpoint):
+    """Keeps best.ckpt by accuracy on the validation split, and last.ckpt.
+
+    Of equally good epochs the later one is the best: on a small split many are equal, and the first of
+    them is the one that has trained least.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(
+            dirpath=folder,
+            filename="best",
+            monitor="val/acc1",
+            mode="max",
+            save_last=True,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,  # a resumed run goes on writing the same names
+        )
+
+    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
+        equal = current is not None and self.best_model_score is not None and bool(current == self.best_model_score)
+        return equal or super().check_monitor_top_k(trainer, current)
 
 
 def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
@@ -34,15 +60,6 @@ def run_trainer(config: Config, run: RunFolder, loggers: list[Logger], extra: li
     """The trainer of a run: its devices, its checkpoints in the run's folder."""
     settings = config.trainer
     shown = progress.callback(config.name, bar=settings.progress)
-    best_and_last = ModelCheckpoint(
-        dirpath=run.checkpoints,
-        filename="best",
-        monitor="val/acc1",
-        mode="max",
-        save_last=True,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,  # a resumed run goes on writing the same names
-    )
     return Trainer(
         default_root_dir=run.path,
         accelerator=settings.accelerator,
@@ -54,7 +71,7 @@ def run_trainer(config: Config, run: RunFolder, loggers: list[Logger], extra: li
         gradient_clip_val=settings.clip_grad,
         max_epochs=config.optim.epochs,
         max_steps=settings.max_steps,
-        callbacks=[shown, *extra, best_and_last],
+        callbacks=[shown, *extra, BestAndLast(run.checkpoints)],
         logger=loggers,
         enable_model_summary=False,
         enable_progress_bar=isinstance(shown, ProgressBar),

@@ -1,0 +1,97 @@
+"""Batches as a run sees them: the same with any number of workers, devices and starts."""
+
+from collections.abc import Callable
+
+import pytest
+import torch
+
+from deit.config.schema import Config
+from deit.data.batches import EvalBatch, TrainBatch
+from deit.data.datamodule import KeyedData
+from deit.data.sources import open_dataset
+
+
+def data_of(config: Config, batch_size: int = 32) -> KeyedData:
+    return KeyedData(
+        open_dataset(config.data),
+        config.data,
+        config.augment,
+        image_size=config.image_size,
+        batch_size=batch_size,
+        seed=config.seed,
+    )
+
+
+def finished(data: KeyedData, count: int) -> list[TrainBatch]:
+    batches = []
+    for loaded, _ in zip(data.train_dataloader(), range(count), strict=False):
+        batch = data.on_after_batch_transfer(loaded, 0)
+        assert isinstance(batch, TrainBatch)
+        batches.append(batch)
+    return batches
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+def test_a_batch_is_the_same_with_any_number_of_workers(config: Callable[..., Config], workers: int) -> None:
+    settings = ["augment=deit", "data.train_fraction=0.1"]
+    without = finished(data_of(config(*settings)), 4)
+    with_workers = finished(data_of(config(*settings, f"data.workers={workers}")), 4)
+    assert len(without) == len(with_workers) >= 3
+    for a, b in zip(without, with_workers, strict=True):
+        assert all(torch.equal(x, y) for x, y in zip(a, b, strict=True))
+
+
+def test_a_rendering_does_not_depend_on_its_batch(config: Callable[..., Config]) -> None:
+    settings = config("augment=deit", "augment.mixup=0", "augment.cutmix=0", "data.train_fraction=0.1")
+    by_key = [
+        {(int(v), int(i)): image for batch in finished(data_of(settings, size), 50) for image, _, v, i in zip(*batch)}  # noqa: B905 - a batch's parts are equally long
+        for size in (8, 32)
+    ]
+    assert by_key[0].keys() == by_key[1].keys()
+    assert all(torch.equal(image, by_key[1][key]) for key, image in by_key[0].items())
+
+
+def test_seeds_give_other_views(config: Callable[..., Config]) -> None:
+    first, second = (finished(data_of(config("augment=deit", f"seed={seed}")), 1)[0] for seed in (0, 1))
+    assert not torch.equal(first.images, second.images)
+
+
+def test_images_are_in_range_and_erased_with_the_datas_noise(config: Callable[..., Config]) -> None:
+    settings = ["augment=none", "augment.erasing=1", "data.train_fraction=0.5"]
+    batches = finished(data_of(config(*settings)), 10)
+    images = torch.cat([batch.images for batch in batches])
+    plain = torch.cat([b.images for b in finished(data_of(config("augment=none", "data.train_fraction=0.5")), 10)])
+    assert plain.min() >= 0
+    assert plain.max() <= 1
+    changed = images != plain
+    noise = torch.stack([(images[:, c][changed[:, c]] - 0.45).mean() for c in range(3)])
+    assert changed.float().mean() > 0.05
+    mean = torch.tensor(config().data.mean) - 0.45
+    assert (noise - mean).abs().max() < 0.02
+    spread = torch.stack([images[:, c][changed[:, c]].std() for c in range(3)])
+    assert (spread - torch.tensor(config().data.std)).abs().max() < 0.02
+
+
+def test_targets_are_distributions(config: Callable[..., Config]) -> None:
+    for batch in finished(data_of(config("augment=deit", "data.train_fraction=0.1")), 3):
+        assert batch.targets.shape == (len(batch.images), 10)
+        assert torch.allclose(batch.targets.sum(dim=1), torch.ones(len(batch.images)))
+
+
+def test_evaluation_sees_each_held_out_image_once(config: Callable[..., Config]) -> None:
+    data = data_of(config())
+    for loader, split in ((data.val_dataloader(), data.dataset.val), (data.test_dataloader(), data.dataset.test)):
+        seen = []
+        for loaded in loader:
+            batch = data.on_after_batch_transfer(loaded, 0)
+            assert isinstance(batch, EvalBatch)
+            assert batch.images.dtype == torch.float32
+            seen += batch.indices.tolist()
+        assert sorted(seen) == split.indices.tolist()
+
+
+def test_train_val_and_test_share_no_image(config: Callable[..., Config]) -> None:
+    dataset = data_of(config()).dataset
+    parts = [set(split.indices.tolist()) for split in (dataset.train, dataset.val, dataset.test)]
+    assert sum(map(len, parts)) == len(set.union(*parts)) == 1797
+    assert len(parts[2]) == pytest.approx(1797 / 5, abs=3)

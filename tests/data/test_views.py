@@ -1,0 +1,110 @@
+"""One image becomes one view, by the recipe, from nothing but the seeds."""
+
+import random
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from timm.data.auto_augment import rand_augment_transform
+
+from deit.config.schema import Config
+from deit.data.keys import seed_globals
+from deit.data.views import NOWHERE, EvalView, TrainView, erase_box, to_uint8
+
+
+def photo(width: int = 60, height: int = 40) -> Image.Image:
+    """A picture in which every pixel tells where it was."""
+    y, x = np.mgrid[0:height, 0:width]
+    return Image.fromarray(np.stack([x * 4, y * 6, (x + y) * 2], axis=-1).astype(np.uint8))
+
+
+def view_of(config: Config, size: int = 28) -> TrainView:
+    return TrainView(config.augment, config.data, image_size=size)
+
+
+@pytest.mark.parametrize("recipe", ["deit", "light", "none"])
+@pytest.mark.parametrize("crop", ["resized", "padded", "center"])
+@pytest.mark.parametrize("shape", [(60, 40), (40, 60), (8, 8), (28, 28)])
+def test_a_view_is_square_bytes_and_repeats(
+    config: Callable[..., Config], recipe: str, crop: str, shape: tuple[int, int]
+) -> None:
+    view = view_of(config(f"augment={recipe}", f"augment.crop={crop}", "data=cifar10"))
+    for key in range(5):
+        seed_globals(key)
+        image, box = view(photo(*shape))
+        assert (image.shape, image.dtype) == ((3, 28, 28), torch.uint8)
+        seed_globals(key)
+        again, same_box = view(photo(*shape))
+        assert torch.equal(image, again)
+        assert box == same_box
+
+
+def test_no_augmentation_is_the_evaluation_view(config: Callable[..., Config]) -> None:
+    view = view_of(config("augment=none", "data=cifar10"))
+    image, box = view(photo())
+    assert box == NOWHERE
+    assert torch.equal(image, EvalView(image_size=28, crop=1.0)(photo()))
+
+
+def test_evaluation_resizes_to_256_before_it_crops_224() -> None:
+    resized, cropped = EvalView(image_size=224, crop=0.875).transform.transforms
+    assert (resized.size, cropped.size) == ([256], (224, 224))
+    assert EvalView(image_size=384, crop=0.875).transform.transforms[0].size == [438]
+
+
+def test_mirroring_respects_the_data(config: Callable[..., Config]) -> None:
+    settings = ["augment=none", "augment.flip=1"]
+    picture = photo(28, 28)
+    mirrored, _ = view_of(config(*settings, "data=cifar10"))(picture)
+    assert torch.equal(mirrored, to_uint8(picture).flip(-1))
+    digit, _ = view_of(config(*settings, "data=digits"))(picture)
+    assert torch.equal(digit, to_uint8(picture)), "a mirrored digit is no digit"
+
+
+def test_erased_boxes_are_as_large_and_long_as_published() -> None:
+    random.seed(0)
+    size = 224
+    boxes = [erase_box(size) for _ in range(4000)]
+    shares = np.array([box.height * box.width / size**2 for box in boxes])
+    aspects = np.array([box.height / box.width for box in boxes])
+    assert shares.min() > 0.019
+    assert shares.max() < 0.34
+    assert abs(shares.mean() - (0.02 + 1 / 3) / 2) < 0.01  # uniform area
+    assert 0.28 < aspects.min() < 0.34
+    assert 2.9 < aspects.max() < 3.5
+    assert abs(np.log(aspects).mean()) < 0.05  # as often high as wide
+    assert all(box.top + box.height <= size and box.left + box.width <= size for box in boxes)
+
+
+def test_erasing_happens_as_often_as_asked(config: Callable[..., Config]) -> None:
+    view = view_of(config("augment=none", "augment.erasing=0.25"))
+    random.seed(0)
+    erased = sum(view(photo(28, 28))[1] != NOWHERE for _ in range(2000))
+    assert abs(erased / 2000 - 0.25) < 0.04  # four standard errors
+
+
+def test_random_augmentation_is_timms_but_never_posterises_to_nothing(config: Callable[..., Config]) -> None:
+    settings = config("augment=deit", "data=cifar10")
+    ours = view_of(settings, size=224).rand_augment
+    assert ours is not None
+    mean = tuple(round(255 * channel) for channel in settings.data.mean)
+    theirs = rand_augment_transform(
+        "rand-m9-mstd0.5-inc1",
+        {"translate_const": 100, "img_mean": mean, "interpolation": Image.Resampling.BICUBIC},  # int(0.45 x 224)
+    )
+    assert repr(ours) == repr(theirs)
+    posterise = next(op for op in ours.ops if op.name.startswith("Posterize"))
+    assert [posterise.level_fn(level, {}) for level in (0, 5, 9, 10)] == [(4,), (2,), (1,), (1,)]
+    compared = 0
+    for key in range(40):
+        seed_globals(key)
+        try:
+            expected = theirs(photo())
+        except (ValueError, OSError):
+            continue  # theirs posterised to 0 bits, which Pillow refuses
+        seed_globals(key)
+        assert np.array_equal(np.asarray(ours(photo())), np.asarray(expected))
+        compared += 1
+    assert compared > 20
