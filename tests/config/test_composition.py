@@ -74,6 +74,12 @@ def test_a_value_that_must_be_given_is_asked_for() -> None:
         typed(OmegaConf.structured(Config))
 
 
+@pytest.mark.parametrize(("added", "words"), [("+typo=1", "typo is no key"), ("+model.head=3", "mean model.heads=")])
+def test_a_key_that_nothing_reads_is_refused(config: Callable[..., Config], added: str, words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        config(added)
+
+
 def test_the_fingerprint_is_of_what_is_computed(config: Callable[..., Config]) -> None:
     same = [config(), config("logger=tensorboard"), config("data.workers=3"), config("trainer.progress=false")]
     assert len({fingerprint(c) for c in same}) == 1

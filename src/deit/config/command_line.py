@@ -10,7 +10,6 @@ from omegaconf.errors import OmegaConfBaseException
 from deit.config.errors import ConfigError
 from deit.config.preflight import EXIT_USER_ERROR
 
-
 NUMBERED_GROUPS = ("resolution",)  # their options are numbers, which Hydra takes for values
 
 

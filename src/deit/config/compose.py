@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Iterator
 from dataclasses import asdict, is_dataclass
 from enum import Enum
 from typing import cast
@@ -11,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from deit.config import rules
 from deit.config.errors import ConfigError
+from deit.config.mistakes import known_keys, unknown_key
 from deit.config.schema import Config
 
 # What a run is called, where it runs and what it writes beside metrics.csv do not change what it computes.
@@ -27,14 +29,25 @@ def typed(raw: DictConfig) -> Config:
     """The dataclasses that ``raw`` was composed against, interpolations resolved.
 
     Raises:
-        ConfigError: for values that must be given and are not.
+        ConfigError: for values that must be given and are not, and for keys that nothing reads (``+key=value``).
     """
     own = raw.copy()
     with open_dict(own):
         own.pop("hydra", None)  # Hydra's settings ride along in callbacks
     if missing := sorted(OmegaConf.missing_keys(own)):
         raise ConfigError.of([f"{key} must be given; pass {key}=<value>" for key in missing])
+    if added := [key for key in _leaves(own) if key not in known_keys()]:
+        raise ConfigError.of([unknown_key(key) for key in added])
     return cast(Config, OmegaConf.to_object(own))
+
+
+def _leaves(node: DictConfig, prefix: str = "") -> Iterator[str]:
+    """Every key below ``node`` that holds no group."""
+    for key in node:
+        if OmegaConf.is_dict(child := node._get_node(key)):
+            yield from _leaves(cast(DictConfig, child), f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}"
 
 
 def resolve(raw: DictConfig) -> Config:

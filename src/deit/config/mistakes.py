@@ -4,25 +4,31 @@ import re
 from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
+from functools import cache
 from typing import get_args, get_type_hints
 
 from deit.config.errors import nearest
 from deit.config.schema import Config
 
 
-def keys(cls: type = Config, prefix: str = "") -> Iterator[str]:
+@cache
+def known_keys() -> tuple[str, ...]:
     """Every key that can be overridden, groups included: ``model``, ``model.heads``, …"""
+    return tuple(_keys(Config, ""))
+
+
+def _keys(cls: type, prefix: str) -> Iterator[str]:
     hints = get_type_hints(cls)
     for item in fields(cls):
         yield prefix + item.name
         if is_dataclass(hints[item.name]):
-            yield from keys(hints[item.name], f"{prefix}{item.name}.")
+            yield from _keys(hints[item.name], f"{prefix}{item.name}.")
 
 
 def explain(error: BaseException) -> str:
     """One message for an error of composition: what is wrong, what is possible, what to type."""
     text = _whole_message(error)
-    for explanation in (_unknown_key, _unknown_option, _wrong_type, _bad_syntax):
+    for explanation in (_missing_key, _unknown_option, _wrong_type, _bad_syntax):
         if (said := explanation(text)) is not None:
             return said
     return text
@@ -39,13 +45,17 @@ def _whole_message(error: BaseException) -> str:
     return "\n".join(parts)
 
 
-def _unknown_key(text: str) -> str | None:
+def _missing_key(text: str) -> str | None:
     found = re.search(r"[Kk]ey '([^']*)' (?:is )?not in (?:struct|'\w+')", text)
     if found is None:
         return None
     full = re.search(r"full_key: (\S+)", text)
-    key = full.group(1) if full else found.group(1)
-    possible = list(keys())
+    return unknown_key(full.group(1) if full else found.group(1))
+
+
+def unknown_key(key: str) -> str:
+    """What to say of a key that the configuration does not have."""
+    possible = known_keys()
     parent = key.rpartition(".")[0]
     guess = nearest(key, possible)
     if guess is None and parent not in ("", *possible):

@@ -115,7 +115,7 @@ class TeacherFit:
     epochs: int = II("scale.teacher_epochs")
     lr: float = II("scale.teacher_lr")
     """Peak learning rate per 512 samples of a batch."""
-    batch_size: int = 64
+    batch_size: int = II("scale.batch_size")
     weight_decay: float = 0.05
     seed: int = 0
     """Apart from the run's seed, so that runs of several seeds share one teacher."""

@@ -2,7 +2,6 @@
 
 import logging
 import time
-import warnings
 from pathlib import Path
 
 import torch
@@ -24,9 +23,6 @@ from deit.training.modules import DistillationModule, StudentModule
 from deit.training.trainer import run_trainer
 
 log = logging.getLogger(__name__)
-
-# Lightning recommends loader workers by the machine's cores; how many pay is data.workers' business.
-warnings.filterwarnings("ignore", message=".*does not have many workers.*")
 
 
 def train(config: Config, folder: Path, overrides: list[str]) -> float:

@@ -67,7 +67,8 @@ def fitted_file(config: Config, dataset: DataSet) -> Path:
 
 def fit_augment(config: Config) -> Augment:
     """How images are augmented while a teacher is fitted: mixed like the student's, so that it can answer those."""
-    return Augment(name="teacher", crop=config.scale.crop, mixup=0.8, cutmix=1.0, mix_probability=0.5, smoothing=0.1)
+    crop = config.scale.crop
+    return Augment(name="teacher", crop=crop, mixup=0.8, cutmix=1.0, mix_probability=0.5, smoothing=0.1)
 
 
 def _identity(dataset: DataSet) -> str:

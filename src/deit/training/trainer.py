@@ -1,9 +1,10 @@
 """Lightning's Trainer as the configuration asks for it."""
 
+import warnings
 from pathlib import Path
 
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint, ProgressBar
+from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
 from timm.models.vision_transformer import Block
@@ -13,6 +14,11 @@ from deit.config.execution import Trainer as Settings
 from deit.config.schema import Config
 from deit.training import progress
 from deit.training.folder import RunFolder
+
+# What Lightning warns of and we know: workers are data.workers' business, nothing is logged by the step, and one
+# of its own deprecated calls.
+for known in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*LeafSpec.*"):
+    warnings.filterwarnings("ignore", message=known)
 
 
 class BestAndLast(ModelCheckpoint):
@@ -40,17 +46,17 @@ class BestAndLast(ModelCheckpoint):
 
 def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
     """A trainer on one device that keeps nothing: for fitting a teacher."""
-    shown = progress.callback(what, bar=settings.progress)
+    callbacks, loggers = progress.show(what, epochs=epochs, bar=settings.progress)
     return Trainer(
         accelerator=settings.accelerator,
         devices=1,
         precision=settings.precision,  # pyright: ignore[reportArgumentType] - checked against Lightning's names
         max_epochs=epochs,
-        callbacks=[shown],
-        logger=False,
+        callbacks=callbacks,
+        logger=loggers,
         enable_checkpointing=False,
         enable_model_summary=False,
-        enable_progress_bar=isinstance(shown, ProgressBar),
+        enable_progress_bar=bool(callbacks),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,
     )
@@ -59,7 +65,7 @@ def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
 def run_trainer(config: Config, run: RunFolder, loggers: list[Logger], extra: list[Callback]) -> Trainer:
     """The trainer of a run: its devices, its checkpoints in the run's folder."""
     settings = config.trainer
-    shown = progress.callback(config.name, bar=settings.progress)
+    callbacks, lines = progress.show(config.name, epochs=config.optim.epochs, bar=settings.progress)
     return Trainer(
         default_root_dir=run.path,
         accelerator=settings.accelerator,
@@ -71,10 +77,10 @@ def run_trainer(config: Config, run: RunFolder, loggers: list[Logger], extra: li
         gradient_clip_val=settings.clip_grad,
         max_epochs=config.optim.epochs,
         max_steps=settings.max_steps,
-        callbacks=[shown, *extra, BestAndLast(run.checkpoints)],
-        logger=loggers,
+        callbacks=[*callbacks, *extra, BestAndLast(run.checkpoints)],
+        logger=[*loggers, *lines],
         enable_model_summary=False,
-        enable_progress_bar=isinstance(shown, ProgressBar),
+        enable_progress_bar=bool(callbacks),
         num_sanity_val_steps=0,
         use_distributed_sampler=False,  # the data module deals pairs to devices itself
     )
