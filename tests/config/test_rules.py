@@ -33,7 +33,7 @@ REFUSED = [
     (["trainer=fsdp", "trainer.accelerator=cpu"], ["pass trainer=ddp"], ["trainer=ddp"]),
     (["trainer.precision=16-mixed"], ["needs a GPU"], ["trainer.precision=bf16-mixed"]),
     (["trainer.precision=half"], ["trainer.precision=half is unknown", "bf16-mixed"], ["trainer.precision=32-true"]),
-    (["trainer.max_steps=0"], ["trains nothing"], ["trainer.max_steps=1"]),
+    (["trainer.limit_batches=0"], ["trainer.limit_batches=0 must be above zero"], ["trainer.limit_batches=1"]),
     (["distill.alpha=1.5"], ["distill.alpha=1.5 is out of range; possible: [0, 1]"], ["distill.alpha=1"]),
     (["distill.tau=0"], ["distill.tau=0 is out of range; possible: (0, 100]"], ["distill=soft", "distill.tau=1"]),
     (["augment.erasing=2"], ["augment.erasing=2 is out of range"], ["augment.erasing=1"]),

@@ -68,8 +68,8 @@ class Trainer:
     """Batches whose gradients are summed before a step; does not change optim.batch_size."""
     clip_grad: float | None = None
     """Largest gradient norm; null: no clipping (Table 9)."""
-    max_steps: int = -1
-    """Stop after so many optimiser steps, for dry runs; -1: train optim.epochs."""
+    limit_batches: int | None = None
+    """For dry runs: batches of an epoch, of validation and of the test, on each device; null: all."""
     threads: int | None = II("scale.threads")
     """CPU threads of PyTorch a process; null: PyTorch's choice."""
     progress: bool = True
@@ -98,8 +98,8 @@ class Trainer:
             yield from not_positive(trainer__clip_grad=self.clip_grad)
         if self.threads is not None:
             yield from not_positive(trainer__threads=self.threads)
-        if self.max_steps == 0 or self.max_steps < -1:
-            yield f"trainer.max_steps={self.max_steps} trains nothing; pass a positive number, or -1 for optim.epochs"
+        if self.limit_batches is not None:
+            yield from not_positive(trainer__limit_batches=self.limit_batches)
 
 
 @dataclass(kw_only=True)

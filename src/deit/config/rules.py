@@ -189,7 +189,7 @@ def _teacher_notes(c: Config) -> Iterator[str]:
             f"distill=none: teacher={c.teacher.name} is not used;"
             " distill.compare=true measures the student's agreement with it"
         )
-    if c.is_dry_run:
+    if c.uses_teacher and c.teacher_source is TeacherSource.random:
         yield (
             "DRY RUN: teacher.source=random gives a teacher that has learnt nothing; no figure of this run means"
             " anything"
@@ -209,6 +209,11 @@ def _distill_notes(c: Config) -> Iterator[str]:
 def _data_notes(c: Config) -> Iterator[str]:
     if c.augment.flip > 0 and not c.data.mirror:
         yield f"augment.flip={c.augment.flip:g} has no effect: a mirrored image of data={c.data.name} is another one"
+    if c.trainer.limit_batches is not None:
+        yield (
+            f"DRY RUN: trainer.limit_batches={c.trainer.limit_batches} leaves out most images; no figure of this run"
+            " means anything"
+        )
     if c.data.kind is DataKind.digits and c.data.root is not None:
         yield f"data.root={c.data.root} has no effect: data=digits ships with scikit-learn"
     if not c.augment.mixes and c.augment.mix_mode is not MixMode.pair:

@@ -74,4 +74,5 @@ class Config:
     @property
     def is_dry_run(self) -> bool:
         """Whether the run only exercises the machinery, so that its figures mean nothing."""
-        return self.uses_teacher and self.teacher_source is TeacherSource.random
+        random_teacher = self.uses_teacher and self.teacher_source is TeacherSource.random
+        return random_teacher or self.trainer.limit_batches is not None

@@ -47,6 +47,16 @@ class KeyedData(LightningDataModule):
         Raises:
             ConfigError: if there are fewer pairs of images than devices.
         """
+        view = TrainView(self.augment, self.data, image_size=self.image_size)
+        views = TrainViews(self.dataset.train.source, view, seed=self.seed)
+        return self._loader(views, self._train_batches(self._start()))
+
+    @property
+    def num_train_batches(self) -> int:
+        """Batches of an epoch on this device."""
+        return len(self._train_batches((0, 0)))
+
+    def _train_batches(self, start: tuple[int, int]) -> TrainBatches:
         rank, world_size = self._place
         split = self.dataset.train
         if len(split) < 2 * world_size:
@@ -54,17 +64,15 @@ class KeyedData(LightningDataModule):
                 f"data={self.data.name} has {len(split)} training images, but {world_size} devices need at least"
                 f" {2 * world_size}; pass trainer.devices=1 or a larger data.train_fraction"
             )
-        batches = TrainBatches(
+        return TrainBatches(
             split.indices,
             batch_size=self.batch_size,
             seed=self.seed,
             repeats=self.augment.repeats,
             rank=rank,
             world_size=world_size,
-            start=self._start(),
+            start=start,
         )
-        view = TrainView(self.augment, self.data, image_size=self.image_size)
-        return self._loader(TrainViews(split.source, view, seed=self.seed), batches)
 
     def val_dataloader(self) -> DataLoader:
         return self._eval_loader(self.dataset.val)
@@ -90,7 +98,9 @@ class KeyedData(LightningDataModule):
         if self.trainer is None:
             return 0, 0
         fit = self.trainer.fit_loop
-        return self.trainer.current_epoch, fit.epoch_loop.batch_progress.current.completed if fit.restarting else 0
+        # An epoch that was processed but not yet completed when it was saved counts: the next one comes.
+        epoch = fit.epoch_progress.current.processed  # pyright: ignore[reportAttributeAccessIssue] - typed too widely
+        return epoch, fit.epoch_loop.batch_progress.current.completed if fit.restarting else 0
 
     def _eval_loader(self, split: Split) -> DataLoader:
         rank, world_size = self._place

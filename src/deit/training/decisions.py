@@ -1,5 +1,6 @@
 """What the teacher decides on evaluation images: asked once, remembered for every later epoch."""
 
+import itertools
 import logging
 
 import torch
@@ -37,8 +38,8 @@ class TeacherDecisions:
 class TeacherCheck(Callback):
     """Measures the teacher on the validation split before the first step, and stops the run if it knows nothing."""
 
-    def __init__(self, decisions: TeacherDecisions, data: KeyedData) -> None:
-        self.decisions, self.data = decisions, data
+    def __init__(self, decisions: TeacherDecisions, data: KeyedData, *, limit: int | None = None) -> None:
+        self.decisions, self.data, self.limit = decisions, data, limit
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Ask the teacher about every validation image.
@@ -47,7 +48,7 @@ class TeacherCheck(Callback):
             ConfigError: if it is no better than always naming the most frequent class.
         """
         right = total = 0.0
-        for loaded in self.data.val_dataloader():
+        for loaded in itertools.islice(self.data.val_dataloader(), self.limit):
             moved = self.data.transfer_batch_to_device(loaded, pl_module.device, 0)
             batch = self.data.on_after_batch_transfer(moved, 0)
             assert isinstance(batch, EvalBatch)

@@ -70,6 +70,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def best_checkpoint(self) -> Path:
+        """The checkpoint that is measured on the test split."""
+        return self.checkpoints / "best.ckpt"
+
+    @property
     def last_checkpoint(self) -> Path | None:
         """The checkpoint from which the run goes on; None for a run that has none yet."""
         last = self.checkpoints / "last.ckpt"

@@ -4,6 +4,7 @@ Losses and metrics are pure functions in `distillation.losses` and `evaluation`.
 """
 
 import time
+from typing import cast
 
 import torch
 from lightning.pytorch import LightningModule
@@ -13,6 +14,7 @@ from torch import Tensor
 from deit.config.execution import Optim
 from deit.config.network import Distill
 from deit.data.batches import EvalBatch, TrainBatch
+from deit.data.datamodule import KeyedData
 from deit.data.keys import Stream, mix
 from deit.distillation import losses
 from deit.evaluation import heads, metrics
@@ -43,7 +45,9 @@ class Classifier(LightningModule):
         self._seconds = 0.0
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        steps = int(self.trainer.estimated_stepping_batches)
+        # Lightning's own estimate would open the loader before a resumed run knows where it stands.
+        data = cast(KeyedData, self.trainer.datamodule)  # pyright: ignore[reportAttributeAccessIssue]
+        steps = -(-data.num_train_batches // self.trainer.accumulate_grad_batches) * self.optim.epochs
         chosen, schedule = optimizer.build(self, self.optim, steps=steps)
         return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
@@ -76,11 +80,15 @@ class Classifier(LightningModule):
         self._last_step = time.perf_counter()  # validation comes before the epoch's end
 
     def on_train_epoch_end(self) -> None:
-        self.log_dict(self.train_averages.compute("train"))
-        self.log("train/lr", self.trainer.optimizers[0].param_groups[0]["lr"])
         seconds = self._last_step - self._epoch_began
-        self.log("train/images_per_s", self._epoch_images / seconds)
         self._images, self._seconds = self._images + self._epoch_images, self._seconds + seconds
+        values = {name: float(value) for name, value in self.train_averages.compute("train").items()}
+        values["train/lr"] = self.trainer.optimizers[0].param_groups[0]["lr"]
+        values["train/images_per_s"] = self._epoch_images / seconds
+        self.log_dict(values, logger=False)
+        # Lightning would log after the checkpoint is written, and a run killed between the two would miss the row.
+        for logger in self.loggers:
+            logger.log_metrics(values | {"epoch": self.current_epoch}, step=self.trainer.global_step - 1)
 
     def validation_step(self, batch: EvalBatch, batch_idx: int) -> None:
         self.val_averages.update(self.evaluate(batch, "val"))

@@ -46,7 +46,10 @@ def build(module: nn.Module, optim: Optim, *, steps: int) -> tuple[torch.optim.O
     """
     groups = parameter_groups(module, optim.weight_decay)
     if optim.kind is OptimizerKind.adamw:
-        optimizer: torch.optim.Optimizer = torch.optim.AdamW(groups, lr=optim.peak_lr, betas=(optim.momentum, 0.999))
+        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in module.parameters())
+        optimizer: torch.optim.Optimizer = torch.optim.AdamW(
+            groups, lr=optim.peak_lr, betas=(optim.momentum, 0.999), fused=fused
+        )
     else:
         optimizer = torch.optim.SGD(groups, lr=optim.peak_lr, momentum=optim.momentum)
     rate = partial(

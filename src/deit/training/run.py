@@ -3,6 +3,7 @@
 import logging
 import time
 from pathlib import Path
+from typing import cast
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -20,7 +21,7 @@ from deit.training.csvlog import MetricsFile
 from deit.training.decisions import TeacherCheck
 from deit.training.folder import RunFolder, is_rank_zero
 from deit.training.modules import DistillationModule, StudentModule
-from deit.training.trainer import run_trainer
+from deit.training.trainer import BestCheckpoint, run_trainer
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +63,7 @@ def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
         began = time.perf_counter()
         _fit(trainer, module, data, config, run, opened)
         fit_seconds = time.perf_counter() - began
-        trainer.test(module, data, ckpt_path="best", verbose=False)
+        trainer.test(module, data, ckpt_path=run.best_checkpoint, weights_only=True, verbose=False)
         return _finish(trainer, module, run, config, dataset, fit_seconds)
     finally:
         loggers.close(opened)
@@ -100,7 +101,7 @@ def _checks(config: Config, module: StudentModule, data: KeyedData) -> list[Call
     """A teacher is measured before the first step, unless it was asked to be random."""
     if module.decisions is None or config.teacher_source is TeacherSource.random:
         return []
-    return [TeacherCheck(module.decisions, data)]
+    return [TeacherCheck(module.decisions, data, limit=config.trainer.limit_batches)]
 
 
 def _fit(
@@ -129,9 +130,9 @@ def _finish(
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
     if "test/teacher_acc1" in metrics:
         metrics["teacher/acc1"] = metrics.pop("test/teacher_acc1")
-    best = trainer.checkpoint_callback.best_model_score  # pyright: ignore - ours is a ModelCheckpoint
-    if best is not None:
-        metrics["val/acc1"] = float(best)
+    best = cast(BestCheckpoint, trainer.checkpoint_callback).best_model_score
+    assert best is not None, "every epoch ends with validation"
+    metrics["val/acc1"] = float(best)
     parameters = sum(parameter.numel() for parameter in module.student.parameters())
     timing = {"fit_s": fit_seconds, "images_per_s": module.images_per_s}
     if isinstance(module, DistillationModule):
@@ -139,6 +140,6 @@ def _finish(
     facts = {"test_split": dataset.test_split, "parameters": parameters, "dry_run": config.is_dry_run}
     run.done(metrics, timing, **facts)
     if is_rank_zero():
-        title = f"{config.name}{' (DRY RUN: the teacher is random)' if config.is_dry_run else ''}"
+        title = f"{config.name}{' (DRY RUN)' if config.is_dry_run else ''}"
         summary.show(title, metrics, parameters=parameters, images_per_s=timing["images_per_s"], folder=run.path)
     return metrics["test/acc1"]

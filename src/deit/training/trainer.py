@@ -21,8 +21,8 @@ for known in (".*does not have many workers.*", ".*smaller than the logging inte
     warnings.filterwarnings("ignore", message=known)
 
 
-class BestAndLast(ModelCheckpoint):
-    """Keeps best.ckpt by accuracy on the validation split, and last.ckpt.
+class BestCheckpoint(ModelCheckpoint):
+    """Keeps best.ckpt by accuracy on the validation split.
 
     Of equally good epochs the later one is the best: on a small split many are equal, and the first of
     them is the one that has trained least.
@@ -34,14 +34,18 @@ class BestAndLast(ModelCheckpoint):
             filename="best",
             monitor="val/acc1",
             mode="max",
-            save_last=True,
             save_on_train_epoch_end=True,
-            enable_version_counter=False,  # a resumed run goes on writing the same names
+            enable_version_counter=False,  # a resumed run goes on writing the same name
         )
 
     def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
         equal = current is not None and self.best_model_score is not None and bool(current == self.best_model_score)
         return equal or super().check_monitor_top_k(trainer, current)
+
+
+def last_checkpoint(folder: Path) -> ModelCheckpoint:
+    """Keeps last.ckpt, written after every epoch; it follows `BestCheckpoint`, whose state it holds."""
+    return ModelCheckpoint(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
 
 
 def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
@@ -76,8 +80,10 @@ def run_trainer(config: Config, run: RunFolder, loggers: list[Logger], extra: li
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip_grad,
         max_epochs=config.optim.epochs,
-        max_steps=settings.max_steps,
-        callbacks=[*callbacks, *extra, BestAndLast(run.checkpoints)],
+        limit_train_batches=settings.limit_batches,
+        limit_val_batches=settings.limit_batches,
+        limit_test_batches=settings.limit_batches,
+        callbacks=[*callbacks, *extra, BestCheckpoint(run.checkpoints), last_checkpoint(run.checkpoints)],
         logger=[*loggers, *lines],
         enable_model_summary=False,
         enable_progress_bar=bool(callbacks),
