@@ -21,10 +21,10 @@ run: setup ## train a teacher and distil a DeiT from it, on data that ship with 
 	$(BIN)/python src/train.py
 
 test: setup ## the tests that take seconds (all of them: make test-all)
-	$(BIN)/python -m pytest -m "not slow"
+	$(BIN)/python -m pytest -m "not slow" -n 2
 
 test-all: setup ## the tests that take minutes: whole runs, sweeps, several processes
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2
 
 check: setup ## format, lint, types, layers
 	$(BIN)/ruff format --check .

@@ -157,7 +157,7 @@ def test_a_dry_run_says_so_aloud(deit_train: Callable[..., Outcome], tmp_path: P
     assert run_json(tmp_path / "out")["dry_run"] is True
 
 
-@pytest.mark.parametrize("logger", ["tensorboard", "wandb", "[tensorboard,wandb]"])
+@pytest.mark.parametrize("logger", ["wandb", "[tensorboard,wandb]"])
 def test_loggers_write_beside_metrics_csv(deit_train: Callable[..., Outcome], tmp_path: Path, logger: str) -> None:
     outcome = deit_train(*TINY, "distill=none", f"logger={logger}", "hydra.run.dir=out")
     assert outcome.status == 0, outcome.said
@@ -191,3 +191,16 @@ def test_a_folder_of_photographs_trains_and_fine_tunes_at_another_resolution(
     assert "resampled" in larger.said
     positions = torch.load(tmp_path / "large/checkpoints/best.ckpt", weights_only=True)["state_dict"]
     assert positions["student.net.pos_embed"].shape == (1, 1 + 12 * 12, 48)
+
+
+def test_two_runs_that_want_one_teacher_fit_it_once(tmp_path: Path) -> None:
+    commands = [
+        [sys.executable, str(ROOT / "src/train.py"), *TINY, f"seed={seed}", f"hydra.run.dir=run{seed}"]
+        for seed in range(2)
+    ]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": tmp_path}
+    runs = [subprocess.Popen(command, **pipes) for command in commands]
+    said = [run.communicate(timeout=240)[0] for run in runs]
+    assert [run.returncode for run in runs] == [0, 0], said
+    assert sum("fitting teacher" in text for text in said) == 1
+    assert len(list((tmp_path / "logs/teachers").glob("*.safetensors"))) == 1

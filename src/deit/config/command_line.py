@@ -13,6 +13,12 @@ from deit.config.preflight import EXIT_USER_ERROR
 NUMBERED_GROUPS = ("resolution",)  # their options are numbers, which Hydra takes for values
 
 
+def arranged(arguments: list[str]) -> list[str]:
+    """The command line as Hydra understands it: ``-m`` may stand anywhere, and numbered options need no quotes."""
+    multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
+    return multirun[:1] + [quoted(argument) for argument in arguments if argument not in multirun]
+
+
 def quoted(argument: str) -> str:
     """``resolution=160,384`` as Hydra wants a group's options to be written: ``resolution='160','384'``."""
     key, equals, value = argument.partition("=")
@@ -30,7 +36,7 @@ def run(application: Callable[[], object]) -> None:
     """
     # Hydra prints errors itself and exits with 1, unless it is asked for full ones: then they arrive here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = [quoted(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = arranged(sys.argv[1:])
     try:
         application()
     except (ConfigError, HydraException, OmegaConfBaseException) as error:

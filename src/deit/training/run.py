@@ -9,7 +9,9 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 
+from deit.config.errors import ConfigError
 from deit.config.network import TeacherSource
+from deit.config.preflight import is_multirun
 from deit.config.schema import Config
 from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet, open_dataset
@@ -40,7 +42,9 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     try:
         return _train(config, run, dataset)
     except BaseException as error:
-        log.debug("stopped", exc_info=True)
+        # In a sweep the other jobs go on, and only the first error would be shown at the end.
+        if is_multirun():
+            log.error(f"{folder}: {error}", exc_info=None if isinstance(error, ConfigError) else error)
         run.stopped(error)
         raise
 

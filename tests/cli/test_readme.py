@@ -1,0 +1,51 @@
+"""The commands of the README do what it says."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import yaml
+from test_runs import TINY
+
+from conftest import ROOT, Outcome
+
+TEXT = (ROOT / "README.md").read_text().replace("\\\n", " ")
+COMMANDS = [re.sub(r"\s{2,}#.*", "", line).split()[2:] for line in re.findall(r"^python src/train\.py.*$", TEXT, re.M)]
+DEBIAN = Path("/usr/share/datasets/fashion-mnist")
+
+
+def test_the_readme_is_short_and_has_commands() -> None:
+    assert len(TEXT.splitlines()) <= 200
+    assert len(COMMANDS) >= 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_each_command_runs(deit_train: Callable[..., Outcome], tmp_path: Path, command: list[str]) -> None:
+    if any("imagenet" in argument for argument in command):
+        outcome = deit_train(*command, "--cfg", "job")
+        assert yaml.safe_load(outcome.said)["scale"]["name"] == "paper"
+        return
+    if "data=fashion_mnist" in command and not DEBIAN.is_dir():
+        pytest.skip(f"{DEBIAN} is not installed (Debian's package dataset-fashion-mnist)")
+    less = [setting for setting in TINY if "data=fashion_mnist" not in command or "fraction" not in setting]
+    outcome = deit_train(*command, *less, *(["data.train_fraction=0.01"] if "data=fashion_mnist" in command else []))
+    assert outcome.status == 0, outcome.said
+
+
+def test_the_site_defaults_shown_are_valid(config: Callable[..., object]) -> None:
+    (example,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.S)
+    values = yaml.safe_load(example)
+    choices = [item for entry in values.pop("defaults") for item in entry.items()]
+    overrides = [f"{group.removeprefix('override /')}={option}" for group, option in choices]
+    config(*overrides, *(f"{group}.{key}={value}" for group, keys in values.items() for key, value in keys.items()))
+
+
+def test_every_option_that_is_named_exists() -> None:
+    table = re.findall(r"^\| `(\w+)` \| (.*) \|$", TEXT, re.M)
+    assert len(table) == 10
+    for group, options in table:
+        exist = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
+        named = set(re.findall(r"`(\w+)`", options.split(";")[0]))
+        assert named - {"_080", "_120", "_160", "b5"} <= exist, group
