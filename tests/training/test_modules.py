@@ -154,13 +154,13 @@ def test_the_first_three_steps_never_change(
     config: Callable[..., Config], dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A golden record of data, initial weights, losses and optimiser together."""
-    settings = config(*SMALL, "distill=none", "augment=deit")
+    settings = config(*SMALL, "distill=none", "augment=deit", "optim.lr=8e-3")
     step_losses: list[float] = []
     monkeypatch.setattr(StudentModule, "record", lambda self, batch, values: step_losses.append(values["loss"].item()))
     monkeypatch.setattr(StudentModule, "on_train_epoch_end", lambda self: None)
     fitted(settings, dataset, tmp_path, None, steps=3)
     # Other CPUs round differently; other code does more than that.
-    assert step_losses == pytest.approx([2.323527, 2.277477, 2.317153], abs=2e-4)
+    assert step_losses == pytest.approx([2.323527, 2.277477, 2.318002], abs=2e-4)
 
 
 def test_the_same_run_twice_is_the_same_to_the_bit(

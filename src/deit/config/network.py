@@ -66,6 +66,8 @@ class Scale:
     """Epochs for which a teacher is fitted."""
     teacher_lr: float = MISSING
     """Peak learning rate for fitting a teacher, per 512 samples of a batch."""
+    teacher_batch_size: int = MISSING
+    """Samples an optimiser step while a teacher is fitted."""
     threads: int | None = None
     """CPU threads that pay for networks of this size; null: as many as there are cores."""
     crop: Crop = MISSING
@@ -115,7 +117,7 @@ class TeacherFit:
     epochs: int = II("scale.teacher_epochs")
     lr: float = II("scale.teacher_lr")
     """Peak learning rate per 512 samples of a batch."""
-    batch_size: int = II("scale.batch_size")
+    batch_size: int = II("scale.teacher_batch_size")
     weight_decay: float = 0.05
     seed: int = 0
     """Apart from the run's seed, so that runs of several seeds share one teacher."""

@@ -5,6 +5,7 @@ Shapes: B batch, K classes.
 
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 
@@ -46,6 +47,7 @@ class FrozenTeacher:
     def __init__(self, network: TeacherNetwork, name: str) -> None:
         self.network = network.requires_grad_(False).eval()
         self.name = name
+        self._second_core = ThreadPoolExecutor(max_workers=1)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "FrozenTeacher":
         return self  # whoever copies a student for averaging shares the teacher
@@ -63,6 +65,17 @@ class FrozenTeacher:
         self.network.eval()  # batch statistics of augmented images must never enter its answers
         with torch.no_grad():
             return self.network(images).float()
+
+    def promise(self, images: Tensor) -> Callable[[], Tensor]:
+        """Start to `answer` and return what waits for it.
+
+        On a CPU another core works meanwhile; a GPU queues the work anyway. Autocast belongs to a thread, so under it
+        the answer is given at once.
+        """
+        if images.device.type == "cpu" and not torch.is_autocast_enabled("cpu"):
+            return self._second_core.submit(self.answer, images).result
+        answered = self.answer(images)
+        return lambda: answered
 
 
 def build_teacher(

@@ -182,11 +182,13 @@ class DistillationModule(StudentModule):
         self.teacher_time = Stopwatch()
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
-        answer: Heads = self.student(batch.images)
-        learner = answer.classes if answer.distill is None else answer.distill
         assert self.teacher is not None, "given when the module was made"
         with self.teacher_time.measure(self.device):
-            teacher_logits = self.teacher.answer(batch.images)
+            promised = self.teacher.promise(batch.images)
+        answer: Heads = self.student(batch.images)
+        learner = answer.classes if answer.distill is None else answer.distill
+        with self.teacher_time.measure(self.device):
+            teacher_logits = promised()
         label_loss = losses.soft_target_cross_entropy(answer.classes, batch.targets)
         teacher_loss = losses.distillation(
             learner, teacher_logits, method=self.distill.method, tau=self.distill.tau, reduction=self.distill.kl
