@@ -88,3 +88,8 @@ def test_six_jobs_share_one_teacher(deit_train: Callable[..., Outcome], tmp_path
     assert outcome.said.count("fitting teacher") == 1
     assert len({record["fingerprint"] for record in records}) == 6
     assert outcome.said.count("is not used") == 1, "said once for all jobs"
+    shutil.rmtree(tmp_path / "sweep/4")
+    again = deit_train(*TINY, "model=deit_ti,deit_s", "distill=none,soft,hard", "-m", "hydra.sweep.dir=sweep")
+    assert again.status == 0, again.said
+    assert again.said.count("is done already") == 5, "a sweep that is started again does what is left"
+    assert json.loads((tmp_path / "sweep/4/run.json").read_text())["status"] == "done"

@@ -43,7 +43,7 @@ def test_sizes_follow_the_scale(config: Callable[..., Config]) -> None:
 
 
 def test_paper_scale_has_the_hyper_parameters_of_table_9(config: Callable[..., Config]) -> None:
-    paper = config("scale=paper")
+    paper = config("scale=paper", "data=imagenet")
     optim = paper.optim
     assert (optim.epochs, optim.batch_size, optim.lr, optim.warmup_epochs) == (300, 1024, 5e-4, 5)
     assert paper.optim.peak_lr == 1e-3  # 5e-4 x 1024 / 512

@@ -51,8 +51,8 @@ class Data:
     """Folder of the files; null: where the package manager or an earlier download put them."""
     num_classes: int | None = None
     """Null: counted from the folders, or asked of the data set when it is opened."""
-    mirror: bool = True
-    """Whether a mirrored image keeps its label; false for digits and letters."""
+    flip: float = 0.5
+    """Probability of mirroring that suits the images; 0 for digits and letters, which would be others."""
     mean: list[float] = field(default_factory=lambda: [0.485, 0.456, 0.406])
     """Per-channel mean of images in [0, 1]; ImageNet's unless the data set has its own."""
     std: list[float] = field(default_factory=lambda: [0.229, 0.224, 0.225])
@@ -81,6 +81,7 @@ class Data:
                 f"data.val_fraction={self.val_fraction:g} and data.test_fraction={self.test_fraction:g} leave nothing"
                 " to train on; their sum must be below 1; pass data.val_fraction=0.1 data.test_fraction=0.2"
             )
+        yield from outside("data.flip", self.flip, 0, 1)
         yield from outside("data.train_fraction", self.train_fraction, 0, 1, open_low=True)
         if self.num_classes is not None and self.num_classes < 2:
             yield f"data.num_classes={self.num_classes} is no classification; at least 2 classes are needed"
@@ -101,8 +102,8 @@ class Augment:
     crop: Crop = II("scale.crop")  # noqa: RUF009 - a marker string, the same for every instance
     crop_scale: list[float] = field(default_factory=lambda: [0.08, 1.0])
     """Share of the image's area that a resized crop keeps, smallest and largest."""
-    flip: float = 0.5
-    """Probability of mirroring; without effect where the data say ``mirror: false``."""
+    flip: float = II("data.flip")
+    """Probability of mirroring a training image."""
     rand_augment: str | None = None
     """timm's description of RandAugment, AutoAugment or AugMix; the paper: rand-m9-mstd0.5-inc1."""
     erasing: float = 0.0

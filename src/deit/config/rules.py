@@ -207,8 +207,6 @@ def _distill_notes(c: Config) -> Iterator[str]:
 
 
 def _data_notes(c: Config) -> Iterator[str]:
-    if c.augment.flip > 0 and not c.data.mirror:
-        yield f"augment.flip={c.augment.flip:g} has no effect: a mirrored image of data={c.data.name} is another one"
     if c.trainer.limit_batches is not None:
         yield (
             f"DRY RUN: trainer.limit_batches={c.trainer.limit_batches} leaves out most images; no figure of this run"

@@ -37,13 +37,13 @@ class TrainView:
 
     Args:
         augment: What to do.
-        data: For the fill colour (the data's mean) and whether mirrored images keep their label.
+        data: For the colour that fills what RandAugment uncovers: the data's mean.
         image_size: Side of the view in pixels.
     """
 
     def __init__(self, augment: Augment, data: Data, *, image_size: int) -> None:
         self.crop = _crop(augment, image_size)
-        self.flip = augment.flip if data.mirror else 0.0
+        self.flip = augment.flip
         self.rand_augment = _rand_augment(augment.rand_augment, data, image_size)
         self.erasing = augment.erasing
         self.image_size = image_size

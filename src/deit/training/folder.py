@@ -8,6 +8,7 @@ import sys
 import time
 from importlib.metadata import version
 from pathlib import Path
+from typing import cast
 
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
@@ -92,11 +93,8 @@ class RunFolder:
         self._write()
 
     def _refuse_another_run(self) -> None:
-        earlier = self.path / "run.json"
-        if not earlier.is_file():
-            return
-        known = json.loads(earlier.read_text(encoding="utf-8")).get("fingerprint")
-        if known != self.record["fingerprint"]:
+        earlier = _read(self.path)
+        if earlier is not None and earlier.get("fingerprint") != self.record["fingerprint"]:
             raise ConfigError(
                 f"{self.path} holds a run of another configuration (see its config.yaml); pass another"
                 " hydra.run.dir=<folder>, or the settings of that run to continue it"
@@ -105,6 +103,19 @@ class RunFolder:
     @rank_zero_only
     def _write(self) -> None:
         write_atomically(self.path / "run.json", json.dumps(self.record, indent=2) + "\n")
+
+
+def finished(folder: Path, config: Config) -> dict[str, float] | None:
+    """The metrics of a run of ``config`` that ``folder`` already holds, done; None if there is no such."""
+    record = _read(folder)
+    if record is None or record.get("status") != "done" or record.get("fingerprint") != compose.fingerprint(config):
+        return None
+    return cast(dict[str, float], record["metrics"])
+
+
+def _read(folder: Path) -> dict[str, object] | None:
+    file = folder / "run.json"
+    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
 
 
 def environment() -> dict[str, str]:

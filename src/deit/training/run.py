@@ -21,7 +21,7 @@ from deit.models.weights import load_student
 from deit.training import loggers, summary, teachers
 from deit.training.csvlog import MetricsFile
 from deit.training.decisions import TeacherCheck
-from deit.training.folder import RunFolder, is_rank_zero
+from deit.training.folder import RunFolder, finished, is_rank_zero
 from deit.training.modules import DistillationModule, StudentModule
 from deit.training.trainer import BestCheckpoint, run_trainer
 
@@ -37,6 +37,9 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     Raises:
         ConfigError: for mistakes that only the data or the weights could reveal.
     """
+    if config.resume == "auto" and (known := finished(folder, config)) is not None:
+        log.info(f"{folder} is done already, with test/acc1 {known['test/acc1']:.2f}; resume=never would run it again")
+        return known["test/acc1"]
     dataset = open_dataset(config.data)
     run = RunFolder(folder, config, overrides)
     try:

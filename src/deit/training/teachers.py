@@ -60,15 +60,22 @@ def fitted_file(config: Config, dataset: DataSet) -> Path:
         "scale": (config.scale.name, config.scale.shrink, config.scale.head_dim, config.scale.depth),
         "image_size": config.image_size,
         "augment": fit_augment(config),
-        "data": (_identity(dataset), config.data.mean, config.data.std, config.data.mirror),
+        "data": (_identity(dataset), config.data.mean, config.data.std),
     }
     return FOLDER / f"{config.data.name}-{config.teacher.name}-{compose.digest(identity)[:12]}.safetensors"
 
 
 def fit_augment(config: Config) -> Augment:
     """How images are augmented while a teacher is fitted: mixed like the student's, so that it can answer those."""
-    crop = config.scale.crop
-    return Augment(name="teacher", crop=crop, mixup=0.8, cutmix=1.0, mix_probability=0.5, smoothing=0.1)
+    return Augment(
+        name="teacher",
+        crop=config.scale.crop,
+        flip=config.data.flip,
+        mixup=0.8,  # the student's strengths, every other time
+        cutmix=1.0,
+        mix_probability=0.5,
+        smoothing=0.1,
+    )
 
 
 def _identity(dataset: DataSet) -> str:
