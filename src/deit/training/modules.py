@@ -4,6 +4,7 @@ Losses and metrics are pure functions in `distillation.losses` and `evaluation`.
 """
 
 import time
+from abc import ABC, abstractmethod
 from typing import cast
 
 import torch
@@ -26,7 +27,7 @@ from deit.training.decisions import TeacherDecisions
 from deit.training.stopwatch import Stopwatch
 
 
-class Classifier(LightningModule):
+class Classifier(LightningModule, ABC):
     """What the three have in common: optimiser, randomness, and averages that are logged once an epoch.
 
     Args:
@@ -51,9 +52,9 @@ class Classifier(LightningModule):
         chosen, schedule = optimizer.build(self, self.optim, steps=steps)
         return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
+    @abstractmethod
     def evaluate(self, batch: EvalBatch, stage: str) -> dict[str, Tensor]:
         """Per-image values of ``eval_names``, each (B,)."""
-        raise NotImplementedError
 
     @property
     def images_per_s(self) -> float:
@@ -94,7 +95,8 @@ class Classifier(LightningModule):
         self.val_averages.update(self.evaluate(batch, "val"))
 
     def on_validation_epoch_end(self) -> None:
-        self.log_dict(self.val_averages.compute("val"), prog_bar=True)
+        for name, value in self.val_averages.compute("val").items():
+            self.log(name, value, prog_bar=name in ("val/acc1", "val/agreement"))
 
     def test_step(self, batch: EvalBatch, batch_idx: int) -> None:
         self.test_averages.update(self.evaluate(batch, "test"))
