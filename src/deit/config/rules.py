@@ -8,7 +8,7 @@ import importlib.util
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from deit.config import layout
+from deit.config import layout, published
 from deit.config.execution import Trainer
 from deit.config.material import DataKind, MixMode
 from deit.config.network import Distill, Method, TeacherSource
@@ -130,6 +130,8 @@ def data_are_there(c: Config) -> Iterator[str]:
             )
     elif c.data.root is not None and not c.data.download and not Path(c.data.root).is_dir():
         yield f"data.root={c.data.root} is not a folder; pass data.root=<existing folder>, or data.download=true"
+    else:
+        yield from published.problems(c.data)
     if c.data.kind is DataKind.hf and c.data.path is None:
         yield "data=hf needs a dataset; pass data.path=<name on the Hub or local folder>"
 

@@ -23,7 +23,7 @@ from deit.training.csvlog import MetricsFile
 from deit.training.decisions import TeacherCheck
 from deit.training.folder import RunFolder, finished, is_rank_zero
 from deit.training.modules import DistillationModule, StudentModule
-from deit.training.trainer import BestCheckpoint, run_trainer
+from deit.training.trainer import BestCheckpoint, refuse_missing_devices, run_trainer
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +40,7 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     if config.resume == "auto" and (known := finished(folder, config)) is not None:
         log.info(f"{folder} is done already, with test/acc1 {known['test/acc1']:.2f}; resume=never would run it again")
         return known["test/acc1"]
+    refuse_missing_devices(config.trainer)
     dataset = open_dataset(config.data)
     run = RunFolder(folder, config, overrides)
     try:

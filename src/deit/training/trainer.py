@@ -3,6 +3,7 @@
 import warnings
 from pathlib import Path
 
+import torch
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
@@ -10,6 +11,7 @@ from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
 from timm.models.vision_transformer import Block
 from torch import Tensor
 
+from deit.config.errors import ConfigError
 from deit.config.execution import Trainer as Settings
 from deit.config.schema import Config
 from deit.training import progress
@@ -46,6 +48,22 @@ class BestCheckpoint(ModelCheckpoint):
 def last_checkpoint(folder: Path) -> ModelCheckpoint:
     """Keeps last.ckpt, written after every epoch; it follows `BestCheckpoint`, whose state it holds."""
     return ModelCheckpoint(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
+
+
+def refuse_missing_devices(settings: Settings) -> None:
+    """Refuse a run on more GPUs than PyTorch sees.
+
+    Raises:
+        ConfigError: with both numbers.
+    """
+    if settings.accelerator != "gpu":
+        return
+    found = torch.cuda.device_count() or int(torch.backends.mps.is_available())
+    if found < settings.devices:
+        raise ConfigError(
+            f"trainer={settings.name} asks for {settings.devices} GPUs, PyTorch sees {found};"
+            f" pass {f'trainer.devices={found}' if found else 'trainer=cpu'}"
+        )
 
 
 def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:

@@ -11,9 +11,6 @@ from PIL import Image
 
 from deit.config.errors import ConfigError
 
-DOWNLOADS = Path("logs/data")
-"""Where files are fetched to, and looked for, when ``data.root`` is null."""
-
 
 class ImageError(RuntimeError):
     """An image that cannot be decoded; the message names its file or position."""

@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 
 from deit.config.errors import ConfigError
 from deit.config.material import Data
+from deit.config.published import FASHION_MNIST_FILES as NAMES
+from deit.config.published import FASHION_MNIST_SYSTEM as SYSTEM_FOLDER
+from deit.config.published import root_of
 from deit.data.sources.arrays import ArrayImages
-from deit.data.sources.base import DOWNLOADS, Parts, missing_files
+from deit.data.sources.base import Parts, missing_files
 
-SYSTEM_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 """Where Debian's package dataset-fashion-mnist puts the files."""
 CLASSES = (
     "T-shirt/top",
@@ -31,7 +33,6 @@ CLASSES = (
     "Bag",
     "Ankle boot",
 )
-NAMES = ("train-images-idx3-ubyte", "train-labels-idx1-ubyte", "t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte")
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +85,7 @@ def _damaged(path: Path, how: str) -> ConfigError:
 
 def _find(data: Data) -> list[Path]:
     """The four files in the order of NAMES, from the first folder that holds them all."""
-    target = DOWNLOADS if data.root is None else Path(data.root)
+    target = root_of(data)
     own = [target, target / "FashionMNIST" / "raw"]
     if files := next(filter(None, map(_complete, own)), None):
         return files

@@ -11,21 +11,15 @@ import numpy as np
 
 from deit.config.errors import ConfigError
 from deit.config.material import Data, DataKind
+from deit.config.published import FOLDERS, root_of
 from deit.data.sources.arrays import ArrayImages
-from deit.data.sources.base import DOWNLOADS, Parts, missing_files
+from deit.data.sources.base import Parts, missing_files
 from deit.data.sources.files import ImageFiles
 
 if TYPE_CHECKING:
     from torchvision.datasets import CIFAR10, Flowers102
 
 Opened = TypeVar("Opened")
-
-FOLDERS = {
-    DataKind.cifar10: "cifar-10-batches-py",
-    DataKind.cifar100: "cifar-100-python",
-    DataKind.flowers102: "flowers-102",
-}
-"""What torchvision calls the folder of each set, below the root that it is given."""
 
 
 def read_cifar(data: Data) -> Parts:
@@ -60,7 +54,7 @@ def read_flowers(data: Data) -> Parts:
 
 def _root(data: Data) -> Path:
     """Where the set's folder lies or is to be put; refuses here, before a slow import, if there is none."""
-    root = DOWNLOADS if data.root is None else Path(data.root)
+    root = root_of(data)
     if not data.download and not (root / FOLDERS[data.kind]).is_dir():
         raise _missing(data, root, "is missing")
     return root

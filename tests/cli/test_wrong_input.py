@@ -14,6 +14,7 @@ MISTAKES = [
     (["optim.lr=fast"], ["optim.lr=fast is of the wrong type; it must be a number"]),
     (["distill=hard", "teacher=none"], ["distill.method=hard needs a teacher", "pass teacher=regnety_160"]),
     (["data=cifar100", "scale=paper"], ["predicts 1000 classes, data=cifar100 has 100"]),
+    (["data=flowers102", "distill=none"], ["needs the folder flowers-102/", "data.download=true"]),
     (["resolution.pixels=30"], ["30 pixels does not divide into patches of 4"]),
     (["model.heads=5", "model.embed_dim=48"], ["model.embed_dim=48 does not divide by model.heads=5"]),
     (["trainer=ddp", "trainer.devices=3"], ["optim.batch_size=", "pairs over 3 devices"]),

@@ -1,0 +1,50 @@
+"""Where the files of published data sets are looked for, known without opening one: a run can be refused early."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from deit.config.material import Data, DataKind
+
+DOWNLOADS = Path("logs/data")
+"""Where downloads go unless ``data.root`` says otherwise."""
+FASHION_MNIST_SYSTEM = Path("/usr/share/datasets/fashion-mnist")
+"""Where Debian's package dataset-fashion-mnist puts its files."""
+FASHION_MNIST_FILES = (
+    "train-images-idx3-ubyte",
+    "train-labels-idx1-ubyte",
+    "t10k-images-idx3-ubyte",
+    "t10k-labels-idx1-ubyte",
+)
+FOLDERS = {
+    DataKind.cifar10: "cifar-10-batches-py",
+    DataKind.cifar100: "cifar-100-python",
+    DataKind.flowers102: "flowers-102",
+}
+"""What torchvision calls the folder of each set, below the root that it is given."""
+
+
+def root_of(data: Data) -> Path:
+    """The folder below which the files lie or are to be put."""
+    return DOWNLOADS if data.root is None else Path(data.root)
+
+
+def problems(data: Data) -> Iterator[str]:
+    """Yield what is missing of a published set that may not be downloaded."""
+    if data.download:
+        return
+    root = root_of(data)
+    if data.kind in FOLDERS and not (root / FOLDERS[data.kind]).is_dir():
+        folder = FOLDERS[data.kind]
+        yield (
+            f"data={data.name} needs the folder {folder}/, which is not in {root};"
+            f" pass data.root=<folder that holds {folder}/>, or data.download=true"
+        )
+    if data.kind is DataKind.fashion_mnist:
+        places = (root, root / "FashionMNIST" / "raw", FASHION_MNIST_SYSTEM)
+        first = FASHION_MNIST_FILES[0]
+        if not any((place / name).is_file() for place in places for name in (first, f"{first}.gz")):
+            yield (
+                f"data={data.name} needs {', '.join(FASHION_MNIST_FILES)} (or each with .gz); looked in"
+                f" {', '.join(map(str, places))}; type apt-get install dataset-fashion-mnist, or pass"
+                " data.root=<their folder> or data.download=true"
+            )
