@@ -14,9 +14,14 @@ NUMBERED_GROUPS = ("resolution",)  # their options are numbers, which Hydra take
 
 
 def arranged(arguments: list[str]) -> list[str]:
-    """The command line as Hydra understands it: ``-m`` may stand anywhere, and numbered options need no quotes."""
-    multirun = [argument for argument in arguments if argument in ("-m", "--multirun")]
-    return multirun[:1] + [quoted(argument) for argument in arguments if argument not in multirun]
+    """The command line as Hydra understands it.
+
+    ``-m`` may stand anywhere; beside ``--cfg``, which shows the base of a sweep, Hydra takes none.
+    Numbered options need no quotes.
+    """
+    own = [quoted(argument) for argument in arguments if argument not in ("-m", "--multirun")]
+    is_sweep = len(own) < len(arguments) and not {"-c", "--cfg"} & set(own)
+    return ["-m", *own] if is_sweep else own
 
 
 def quoted(argument: str) -> str:

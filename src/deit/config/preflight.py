@@ -40,14 +40,14 @@ class Preflight(Callback):
             problems, notes = check(config)
             if problems:
                 _refuse(str(ConfigError.of(problems)))
-            _say(notes)
+            _say([*repeated(list(config.hydra.overrides.task)), *notes])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         with _own_errors_end_the_program():
             problems, notes, composed = check_sweep(config)
             if problems:
                 _refuse("\n".join(problems))
-            _say(notes)
+            _say([*repeated(list(config.hydra.overrides.task)), *notes])
             _freeze(config, composed)
 
 
@@ -58,6 +58,13 @@ def check(raw: DictConfig) -> tuple[list[str], list[str]]:
     except (ConfigError, OmegaConfBaseException) as error:
         return [explain(error)], []
     return rules.problems(config), rules.notes(config)
+
+
+def repeated(overrides: list[str]) -> list[str]:
+    """A note for each key that was given more than once, of which Hydra takes the last."""
+    given = [override.partition("=")[0] for override in overrides]
+    last = {key: override for key, override in zip(given, overrides, strict=True)}
+    return [f"{key} is given {count} times; {last[key]} counts" for key, count in Counter(given).items() if count > 1]
 
 
 def expand(overrides: list[str]) -> list[list[str]]:
