@@ -20,10 +20,10 @@ setup: $(STAMP) ## make .venv and install what is needed; nothing the second tim
 run: setup ## train a teacher and distil a DeiT from it, on data that ship with a dependency
 	$(BIN)/python src/train.py
 
-test: setup ## the tests that take seconds (all of them: make test-all)
+test: setup ## the tests that take seconds, in minutes altogether
 	$(BIN)/python -m pytest -m "not slow" -n 2
 
-test-all: setup ## the tests that take minutes: whole runs, sweeps, several processes
+test-all: setup ## the longer ones: whole runs, sweeps, the commands of the README
 	$(BIN)/python -m pytest -m slow -n 2
 
 check: setup ## format, lint, types, layers
