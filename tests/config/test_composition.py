@@ -10,8 +10,8 @@ from deit.config import rules
 from deit.config.compose import fingerprint, plain, typed
 from deit.config.errors import ConfigError
 from deit.config.material import Crop
-from deit.config.network import TeacherSource
 from deit.config.schema import Config
+from deit.config.teaching import TeacherSource
 
 CONF = Path(__file__).parents[2] / "conf"
 # What a file cannot know and the user must say.

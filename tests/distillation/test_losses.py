@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
-from deit.config.network import KLReduction, Method
+from deit.config.teaching import KLReduction, Method
 from deit.distillation import losses
 
 LOGITS = torch.tensor([[0.0, math.log(3.0)]])  # softmax: 1/4, 3/4

@@ -8,7 +8,8 @@ import torch
 from huggingface_hub import constants
 
 from deit.config.errors import ConfigError
-from deit.config.network import Scale, Teacher, TeacherSource
+from deit.config.network import Scale
+from deit.config.teaching import Teacher, TeacherSource
 from deit.models.preprocess import Inputs
 from deit.models.teachers import build_teacher
 

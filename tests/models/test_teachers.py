@@ -10,7 +10,8 @@ from torch.nn import functional as F
 from torchvision.models import regnet_y_400mf
 
 from deit.config.errors import ConfigError
-from deit.config.network import Scale, Teacher, TeacherSource
+from deit.config.network import Scale
+from deit.config.teaching import Teacher, TeacherSource
 from deit.models.nano import build_nano
 from deit.models.preprocess import Inputs
 from deit.models.teachers import FrozenTeacher, TeacherNetwork, build_teacher, has_nano_form

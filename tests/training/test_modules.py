@@ -8,8 +8,8 @@ import pytest
 import torch
 from lightning.pytorch import Trainer
 
-from deit.config.network import TeacherSource
 from deit.config.schema import Config
+from deit.config.teaching import TeacherSource
 from deit.data.batches import EvalBatch, TrainBatch
 from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet, open_dataset

@@ -16,7 +16,7 @@ from deit.config.mistakes import known_keys, unknown_key
 from deit.config.schema import Config
 
 # What a run is called, where it runs and what it writes beside metrics.csv do not change what it computes.
-NOT_FINGERPRINTED = ("name", "resume", "logger", "resources")
+NOT_FINGERPRINTED = ("name", "resume", "plan", "logger", "resources")
 NOT_FINGERPRINTED_KEYS = (("data", "root"), ("data", "workers"), ("data", "download"), ("trainer", "progress"))
 
 

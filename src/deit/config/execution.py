@@ -14,6 +14,25 @@ class OptimizerKind(Choice):
 
     adamw = "adamw"
     sgd = "sgd"
+    lamb = "lamb"
+    """DeiT III's (You et al., 2020)."""
+
+
+class Schedule(Choice):
+    """How the learning rate follows warm-up and cosine."""
+
+    step = "step"
+    """Every step; the cosine begins where the warm-up ends."""
+    official = "official"
+    """As the official code: one rate an epoch, an epoch late, under a cosine that begins with the warm-up."""
+
+
+class LabelLoss(Choice):
+    """What the labels are learnt by."""
+
+    cross_entropy = "cross_entropy"
+    binary = "binary"
+    """One binary decision a class, every class of a mixed image being true (DeiT III)."""
 
 
 @dataclass(kw_only=True)
@@ -23,22 +42,35 @@ class Optim:
     kind: OptimizerKind = MISSING
     lr: float = MISSING
     """Peak learning rate per 512 samples: the rate used is lr * batch_size / 512 (section 5)."""
+    scale_lr: bool = True
+    """Whether lr is per 512 samples, or is the peak rate itself."""
     batch_size: int = II("scale.batch_size")
     """Samples an optimiser step, over all devices and accumulated batches."""
     epochs: int = II("scale.epochs")
     warmup_epochs: int = II("scale.warmup_epochs")
+    adapt: bool = True
+    """Whether the scale's batch and warm-up give way where the images or the epochs are too few for them."""
+    schedule: Schedule = Schedule.step
     warmup_lr: float = 1e-6
     """Learning rate of the first step; not scaled by the batch."""
     min_lr: float = 1e-5
     """Learning rate of the last step; not scaled by the batch."""
     weight_decay: float = MISSING
     """Applied to matrices only: not to biases, norms, tokens and position embeddings."""
+    decay_dist_token: bool = False
+    """Apply it to the distillation token too, as the official code's version of timm did."""
     momentum: float = 0.9
-    """SGD's momentum; AdamW's first beta."""
+    """SGD's momentum; AdamW's and LAMB's first beta."""
+    loss: LabelLoss = LabelLoss.cross_entropy
+    ema: float | None = None
+    """Decay a step of an exponential moving average of the weights, kept and measured beside them; the official
+    code: 0.99996. null: none."""
+    ema_chosen: bool = False
+    """Whether the averaged weights are the run's: best.ckpt is chosen and acc1 measured with them."""
 
     @property
     def peak_lr(self) -> float:
-        return self.lr * self.batch_size / 512  # the paper's linear scaling, section 5
+        return self.lr * self.batch_size / 512 if self.scale_lr else self.lr  # linear scaling, section 5
 
     def problems(self) -> Iterator[str]:
         yield from not_positive(optim__lr=self.lr, optim__batch_size=self.batch_size, optim__epochs=self.epochs)
@@ -46,6 +78,10 @@ class Optim:
         yield from outside("optim.momentum", self.momentum, 0, 1, open_high=True)
         yield from outside("optim.warmup_lr", self.warmup_lr, 0, 1)
         yield from outside("optim.min_lr", self.min_lr, 0, 1)
+        if self.ema is not None:
+            yield from outside("optim.ema", self.ema, 0, 1, open_low=True, open_high=True)
+        elif self.ema_chosen:
+            yield "optim.ema_chosen=true, but no average is kept; pass optim.ema=0.99996"
         if self.warmup_epochs < 0:
             yield f"optim.warmup_epochs={self.warmup_epochs} must not be negative; pass optim.warmup_epochs=0 for none"
 
@@ -70,6 +106,10 @@ class Trainer:
     """Largest gradient norm; null: no clipping (Table 9)."""
     limit_batches: int | None = None
     """For dry runs: batches of an epoch, of validation and of the test, on each device; null: all."""
+    compile: bool = False
+    """Compile student and teacher with torch.compile: minutes at the start, faster steps on GPUs."""
+    channels_last: bool = False
+    """Convolutions of a student in channels-last layout, which suits convnets; a teacher's always are."""
     threads: int | None = II("scale.threads")
     """CPU threads of PyTorch a process; null: PyTorch's choice."""
     progress: bool = True

@@ -7,6 +7,8 @@ from omegaconf import II, MISSING
 
 from deit.config.values import Choice, not_positive, outside
 
+POLICIES = ("rand", "original", "originalr", "v0", "v0r", "augmix", "3a")  # what timm's names begin with
+
 
 class Crop(Choice):
     """How a training image becomes a square."""
@@ -15,6 +17,8 @@ class Crop(Choice):
     """RandomResizedCrop, as DeiT trains on ImageNet."""
     padded = "padded"
     """Resize, pad by an eighth, random crop: what the official code does at 32 pixels and below."""
+    simple = "simple"
+    """Resize the short side, pad by 4 mirrored pixels, random crop: DeiT III's Simple Random Crop."""
     center = "center"
     """Resize and centre crop: no randomness."""
 
@@ -28,6 +32,15 @@ class MixMode(Choice):
     """The official way: a batch with its own reverse, one strength and box for all."""
 
 
+class Order(Choice):
+    """Which views an epoch holds, and in which order."""
+
+    keyed = "keyed"
+    """Pairs that stay together over any number of devices; copies of an image never meet in a pair."""
+    official = "official"
+    """The official sampler: copies of an image in a row, dealt to devices in turn, the last batch dropped."""
+
+
 class DataKind(Choice):
     """Which reader opens the data set."""
 
@@ -36,6 +49,9 @@ class DataKind(Choice):
     cifar10 = "cifar10"
     cifar100 = "cifar100"
     flowers102 = "flowers102"
+    cars = "cars"
+    inat2018 = "inat2018"
+    inat2019 = "inat2019"
     imagenet = "imagenet"
     folder = "folder"
     hf = "hf"
@@ -104,8 +120,12 @@ class Augment:
     """Share of the image's area that a resized crop keeps, smallest and largest."""
     flip: float = II("data.flip")
     """Probability of mirroring a training image."""
-    rand_augment: str | None = None
-    """timm's description of RandAugment, AutoAugment or AugMix; the paper: rand-m9-mstd0.5-inc1."""
+    auto_augment: str | None = None
+    """timm's name of a policy: rand-m9-mstd0.5-inc1 (RandAugment as in the paper), original or v0 (AutoAugment),
+    augmix-m3-w3 (AugMix), or 3a (DeiT III's 3-Augment: grey, solarised or blurred)."""
+    color_jitter: float = 0.0
+    """Largest change of brightness, contrast and saturation, after the policy; DeiT III: 0.3. The official code's
+    default of 0.3 does nothing beside RandAugment, hence 0 for DeiT."""
     erasing: float = 0.0
     """Probability of random erasing with pixel noise; the paper: 0.25."""
     mixup: float = 0.0
@@ -119,11 +139,12 @@ class Augment:
     mix_mode: MixMode = MixMode.pair
     smoothing: float = 0.0
     """Label smoothing in [0, 1); the paper: 0.1. Never applied to the teacher's labels."""
+    order: Order = Order.keyed
     repeats: int = 1
     """Views of the same image in a batch (repeated augmentation); the paper: 3."""
     eval_crop: float | None = None
-    """Side of the evaluation crop over the resized image; null: 0.875 after resized crops, as the official code
-    has it, else 1."""
+    """Side of the evaluation crop over the resized image; null: 0.875 after crops of photographs, as the official
+    code has it, else 1."""
 
     @property
     def mixes(self) -> bool:
@@ -134,7 +155,7 @@ class Augment:
         """Side of the evaluation crop over the resized image."""
         if self.eval_crop is not None:
             return self.eval_crop
-        return 0.875 if self.crop is Crop.resized else 1.0
+        return 0.875 if self.crop in (Crop.resized, Crop.simple) else 1.0
 
     def problems(self) -> Iterator[str]:
         probabilities = {
@@ -145,6 +166,8 @@ class Augment:
         }
         for name, value in probabilities.items():
             yield from outside(f"augment.{name}", value, 0, 1)
+        yield from outside("augment.color_jitter", self.color_jitter, 0, 1)
+        yield from self._policy_problems()
         yield from outside("augment.mixup", self.mixup, 0, 100)
         yield from outside("augment.cutmix", self.cutmix, 0, 100)
         yield from outside("augment.smoothing", self.smoothing, 0, 1, open_high=True)
@@ -152,3 +175,15 @@ class Augment:
         yield from not_positive(augment__repeats=self.repeats)
         if len(self.crop_scale) != 2 or not 0 < self.crop_scale[0] <= self.crop_scale[1] <= 1:
             yield f"augment.crop_scale={self.crop_scale} is no range within (0, 1]; pass augment.crop_scale=[0.08,1.0]"
+        if self.order is Order.official and self.mixes and self.mix_mode is MixMode.pair:
+            yield (
+                "augment.order=official lays copies of an image side by side, which augment.mix_mode=pair would mix"
+                " with each other; pass augment.mix_mode=batch or augment.order=keyed"
+            )
+
+    def _policy_problems(self) -> Iterator[str]:
+        if self.auto_augment is not None and self.auto_augment.split("-")[0] not in POLICIES:
+            yield (
+                f"augment.auto_augment={self.auto_augment} is unknown; possible: names that begin with"
+                f" {', '.join(POLICIES)}; pass augment.auto_augment=rand-m9-mstd0.5-inc1"
+            )

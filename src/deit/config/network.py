@@ -1,48 +1,47 @@
-"""What the networks are: groups `scale`, `model`, `teacher`, `distill` and `resolution`.
+"""What the student is: groups `scale`, `model` and `resolution`.
 
 YAML files hold values, these classes hold their meaning. Ranges within one group are checked in
 ``problems``; rules that span groups are in `rules`. Nothing here imports torch.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
-from omegaconf import II, MISSING
+from omegaconf import MISSING
 
 from deit.config.material import Crop
+from deit.config.teaching import TeacherSource
 from deit.config.values import Choice, not_positive, outside
 
-
-class Method(Choice):
-    """How the teacher's answer becomes a loss."""
-
-    none = "none"
-    soft = "soft"
-    hard = "hard"
+PAPER_HEAD_DIM = 64  # Table 1: the same for all sizes
+PAPER_DEPTH = 12  # Table 1
 
 
-class KLReduction(Choice):
-    """What the soft loss divides the summed KL divergence by."""
+class Family(Choice):
+    """How a student is built."""
 
-    batchmean = "batchmean"
-    """The batch size: the expectation that the paper's equation (2) means."""
-    numel = "numel"
-    """Batch size times classes: what the official code does, K times smaller on K classes."""
+    deit = "deit"
+    """The paper's transformer, with or without a distillation token."""
+    deit3 = "deit3"
+    """DeiT III (Touvron et al., 2022): LayerScale, and no position for the tokens; with or without a token."""
+    cait = "cait"
+    """CaiT (Touvron et al., 2021): two blocks of class attention at the end; no distillation token."""
+    timm = "timm"
+    """Any classifier of timm, by ``model.net``; no distillation token."""
+
+    @property
+    def has_token(self) -> bool:
+        """Whether it has a place for a distillation token."""
+        return self in (Family.deit, Family.deit3)
 
 
-class TeacherSource(Choice):
-    """Where the teacher's weights come from."""
+class Resampling(Choice):
+    """How position embeddings get to another resolution."""
 
-    auto = "auto"
-    """What the scale says: ``fit`` at nano scale, ``pretrained`` at paper scale."""
-    pretrained = "pretrained"
-    """timm's published weights for ``teacher.name``."""
-    checkpoint = "checkpoint"
-    """The file in ``teacher.checkpoint``."""
-    fit = "fit"
-    """Trained once on the same data, kept under logs/teachers/ and reused by every later run."""
-    random = "random"
-    """No training at all: for dry runs that only exercise the machinery."""
+    official = "official"
+    """Bicubic without antialiasing, as the official fine-tuning code."""
+    timm = "timm"
+    """Bicubic with antialiasing, as timm: another kernel even where the grid grows."""
 
 
 @dataclass(kw_only=True)
@@ -51,9 +50,9 @@ class Scale:
 
     name: str = MISSING
     head_dim: int = MISSING
-    """Width of one attention head; the paper fixes 64 (Table 1)."""
+    """Width of an attention head that has 64 in the paper (Table 1)."""
     depth: int = MISSING
-    """Transformer blocks; the paper: 12."""
+    """Blocks of a transformer that has 12 in the paper (Table 1)."""
     patch_size: int = MISSING
     """Side of a patch in pixels; the paper: 16."""
     image_size: int = MISSING
@@ -90,96 +89,54 @@ class Scale:
 
 @dataclass(kw_only=True)
 class Model:
-    """The student: a DeiT, whose size is its number of heads."""
+    """The student, whose size is its number of heads and of blocks."""
 
     name: str = MISSING
-    heads: int = MISSING
+    family: Family = Family.deit
+    net: str | None = None
+    """``model=timm``: timm's name of the network, with a tag or without."""
+    heads: int | None = None
     """Attention heads: 3, 6, 12 for Ti, S, B (Table 1)."""
+    head_dim: int = PAPER_HEAD_DIM
+    """Width of one attention head at paper scale: 64 (Table 1), CaiT's 48."""
+    depth: int = PAPER_DEPTH
+    """Transformer blocks at paper scale (Table 1: 12)."""
     embed_dim: int | None = None
-    """Width; null: heads times the scale's head_dim."""
+    """Width; null: heads times the width of a head at this scale."""
     mlp_ratio: float = 4.0
     """Hidden width of the MLP over the width (section 3)."""
+    layer_scale: float | None = None
+    """What the learnt factor of each residual branch starts at (CaiT, DeiT III); null: no such factor."""
     drop_path: float = 0.1
-    """Stochastic depth rate of the last block, growing linearly from 0 (Table 9)."""
+    """Stochastic depth rate of the last block (Table 9)."""
+    drop_path_grows: bool = True
+    """Whether the rate grows linearly from 0 at the first block, or is the same at all (DeiT III, CaiT)."""
     dropout: float = 0.0
     """Dropout rate after projections (Table 9: none)."""
+    eval_mode: bool = False
+    """Train without dropout and stochastic depth: how the original DeiT was fine-tuned (official issue 167)."""
+    float32_attention: bool = False
+    """Attention in float32 under any trainer.precision: the known cure for NaN in float16 (official issue 29)."""
+    checkpoint_blocks: bool = False
+    """Keep no activations inside blocks and compute them again for the gradient: less memory, a third more time."""
 
     def problems(self) -> Iterator[str]:
-        yield from not_positive(model__heads=self.heads, model__mlp_ratio=self.mlp_ratio)
+        yield from not_positive(model__head_dim=self.head_dim, model__depth=self.depth, model__mlp_ratio=self.mlp_ratio)
+        if self.heads is not None:
+            yield from not_positive(model__heads=self.heads)
+        if self.layer_scale is not None:
+            yield from not_positive(model__layer_scale=self.layer_scale)
         yield from outside("model.drop_path", self.drop_path, 0, 1, open_high=True)
         yield from outside("model.dropout", self.dropout, 0, 1, open_high=True)
-
-
-@dataclass(kw_only=True)
-class TeacherFit:
-    """How a teacher is trained when its source is ``fit``."""
-
-    epochs: int = II("scale.teacher_epochs")
-    lr: float = II("scale.teacher_lr")
-    """Peak learning rate per 512 samples of a batch."""
-    batch_size: int = II("scale.teacher_batch_size")
-    weight_decay: float = 0.05
-    seed: int = 0
-    """Apart from the run's seed, so that runs of several seeds share one teacher."""
-
-    def problems(self) -> Iterator[str]:
-        yield from not_positive(
-            teacher__fit__epochs=self.epochs, teacher__fit__lr=self.lr, teacher__fit__batch_size=self.batch_size
-        )
-        yield from outside("teacher.fit.weight_decay", self.weight_decay, 0, 1)
-
-
-@dataclass(kw_only=True)
-class Teacher:
-    """The network whose answers the student learns; ``name: none`` is the absence of one."""
-
-    name: str = MISSING
-    """A timm model name, or ``none``."""
-    source: TeacherSource = TeacherSource.auto
-    checkpoint: str | None = None
-    """Weights file (.pth, .safetensors, or a Lightning .ckpt of ours)."""
-    num_classes: int | None = None
-    """Classes that the published weights (or the checkpoint) predict; null: those of the data."""
-    image_size: int | None = None
-    """Side of the images the teacher is given; null: what its weights were trained at."""
-    nano_width: float = 0.125
-    """Width of the nano form over the paper's."""
-    fit: TeacherFit = field(default_factory=TeacherFit)
-
-    @property
-    def present(self) -> bool:
-        return self.name != "none"
-
-    def problems(self) -> Iterator[str]:
-        yield from outside("teacher.nano_width", self.nano_width, 0, 1, open_low=True)
-        if self.image_size is not None:
-            yield from not_positive(teacher__image_size=self.image_size)
-        yield from self.fit.problems()
-
-
-@dataclass(kw_only=True)
-class Distill:
-    """How the student learns from the teacher."""
-
-    method: Method = MISSING
-    token: bool = MISSING
-    """Whether the student has a distillation token and head; without, both losses meet in the class head."""
-    alpha: float = 0.5
-    """Weight of the teacher's part of the loss, in [0, 1]: the paper's lambda (equation 2)."""
-    tau: float = 1.0
-    """Temperature of the soft loss (equation 2)."""
-    kl: KLReduction = KLReduction.batchmean
-    """What the soft loss divides by."""
-    compare: bool = False
-    """Measure agreement with the teacher although ``method`` is none."""
-
-    @property
-    def active(self) -> bool:
-        return self.method is not Method.none
-
-    def problems(self) -> Iterator[str]:
-        yield from outside("distill.alpha", self.alpha, 0, 1)
-        yield from outside("distill.tau", self.tau, 0, 100, open_low=True)
+        if self.family is Family.timm and self.net is None:
+            yield "model=timm needs a network; pass model.net=<a timm name, such as resnet50>"
+        if self.family is not Family.timm:
+            if self.heads is None:
+                yield f"model={self.name} needs its number of attention heads; pass model.heads=<a positive number>"
+            if self.net is not None:
+                yield f"model.net={self.net} would be ignored with model={self.name}; pass model=timm"
+        if self.family is Family.cait and self.layer_scale is None:
+            yield f"model={self.name} is built on LayerScale; pass model.layer_scale=1e-5"
 
 
 @dataclass(kw_only=True)

@@ -11,8 +11,8 @@ from pathlib import Path
 from deit.config import layout, published
 from deit.config.execution import Trainer
 from deit.config.material import DataKind, MixMode
-from deit.config.network import Distill, Method, TeacherSource
 from deit.config.schema import Config
+from deit.config.teaching import Distill, Method, TeacherSource
 
 TEACHERS = "regnety_040, regnety_080, regnety_120, regnety_160, resnet50, efficientnet_b0 to efficientnet_b5, deit_b"
 

@@ -11,7 +11,8 @@ from omegaconf import MISSING
 from deit.config import layout
 from deit.config.execution import Logger, Optim, Resources, Trainer
 from deit.config.material import Augment, Data, DataKind
-from deit.config.network import Distill, Model, Resolution, Scale, Teacher, TeacherSource
+from deit.config.network import Model, Resampling, Resolution, Scale
+from deit.config.teaching import Distill, Teacher, TeacherSource
 
 
 @dataclass(kw_only=True)
@@ -23,9 +24,15 @@ class Config:
     seed: int = 0
     """Of initial weights, augmentation, mixing and dropout."""
     init: str | None = None
-    """Checkpoint whose weights the student starts from, at any resolution."""
+    """Weights the student starts from, at any resolution: a file, or timm:<name of published weights>."""
+    init_ema: bool = False
+    """Take the averaged weights of ``init``, where it holds both."""
+    init_positions: Resampling = Resampling.official
+    """How position embeddings of another resolution are resampled."""
     resume: str = "auto"
     """auto: go on from the checkpoint in the run's own folder, if there is one; never; or a checkpoint's path."""
+    plan: bool = False
+    """Say what would be done, measure a few steps to say how long it takes, and do nothing else."""
     model: Model = MISSING
     teacher: Teacher = MISSING
     distill: Distill = MISSING
@@ -49,8 +56,13 @@ class Config:
 
     @property
     def embed_dim(self) -> int:
-        """Width of the student."""
-        return self.model.heads * self.scale.head_dim if self.model.embed_dim is None else self.model.embed_dim
+        """Width of the student; 0 for networks of timm, which have their own."""
+        return self.model.width_at(self.scale)
+
+    @property
+    def token(self) -> bool:
+        """Whether the student has a distillation token."""
+        return self.distill.token and self.model.family.has_token
 
     @property
     def num_classes(self) -> int | None:
@@ -64,7 +76,7 @@ class Config:
         """Where the teacher's weights come from, ``auto`` resolved."""
         if self.teacher.source is not TeacherSource.auto:
             return self.teacher.source
-        return TeacherSource.checkpoint if self.teacher.checkpoint is not None else self.scale.teacher_source
+        return TeacherSource.checkpoint if self.teacher.from_file else self.scale.teacher_source
 
     @property
     def uses_teacher(self) -> bool:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from deit.config.network import KLReduction, Method
+from deit.config.teaching import KLReduction, Method
 
 
 def soft_target_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:

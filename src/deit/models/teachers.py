@@ -15,7 +15,8 @@ from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
 from deit.config.errors import ConfigError, nearest
-from deit.config.network import Scale, Teacher, TeacherSource
+from deit.config.network import Scale
+from deit.config.teaching import Teacher, TeacherSource
 from deit.models.nano import build_nano, has_nano_form
 from deit.models.preprocess import Inputs, Preprocess
 from deit.models.published import published_weights

@@ -13,7 +13,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
 
 from deit.config.execution import Optim
-from deit.config.network import Distill
+from deit.config.teaching import Distill
 from deit.data.batches import EvalBatch, TrainBatch
 from deit.data.datamodule import KeyedData
 from deit.data.keys import Stream, mix

@@ -10,9 +10,9 @@ from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 
 from deit.config.errors import ConfigError
-from deit.config.network import TeacherSource
 from deit.config.preflight import is_multirun
 from deit.config.schema import Config
+from deit.config.teaching import TeacherSource
 from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet, open_dataset
 from deit.models.students import build_student

@@ -15,8 +15,8 @@ from lightning.pytorch import seed_everything
 from deit.config import compose
 from deit.config.execution import Optim, OptimizerKind
 from deit.config.material import Augment
-from deit.config.network import TeacherSource
 from deit.config.schema import Config
+from deit.config.teaching import TeacherSource
 from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet
 from deit.models.teachers import FrozenTeacher, TeacherNetwork, build_teacher
