@@ -120,6 +120,16 @@ class Model:
     checkpoint_blocks: bool = False
     """Keep no activations inside blocks and compute them again for the gradient: less memory, a third more time."""
 
+    def width_at(self, scale: Scale) -> int:
+        """Width of the student; 0 for networks of timm, which have their own."""
+        if self.embed_dim is not None:
+            return self.embed_dim
+        return (self.heads or 0) * (self.head_dim * scale.head_dim // PAPER_HEAD_DIM)
+
+    def blocks_at(self, scale: Scale) -> int:
+        """Transformer blocks of the student, those of class attention apart."""
+        return max(1, self.depth * scale.depth // PAPER_DEPTH)
+
     def problems(self) -> Iterator[str]:
         yield from not_positive(model__head_dim=self.head_dim, model__depth=self.depth, model__mlp_ratio=self.mlp_ratio)
         if self.heads is not None:
