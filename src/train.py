@@ -20,6 +20,10 @@ compose.register()
 def main(raw: DictConfig) -> float:
     preflight.refuse_drift(raw)
     config = compose.resolve(raw)
+    if config.plan:
+        from deit.training.plan import show
+
+        return show(config)
     from deit.launch.process import isolated_job  # torch is imported only once a run really starts
     from deit.training.run import train
 

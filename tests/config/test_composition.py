@@ -20,6 +20,9 @@ NEEDED = {
     "data=imagenet": ["data.root=somewhere"],
     "data=folder": ["data.root=somewhere"],
     "data=hf": ["data.path=somewhere"],
+    "model=timm": ["model.net=resnet18"],
+    "teacher=ensemble": ["teacher.members=[resnet18.tv_in1k,resnet50.tv_in1k]"],
+    "augment=deit3": ["optim.loss=binary"],
 }
 OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent.name != "local")
 
@@ -51,7 +54,7 @@ def test_paper_scale_has_the_hyper_parameters_of_table_9(config: Callable[..., C
     augment = paper.augment
     assert (augment.mixup, augment.cutmix, augment.erasing) == (0.8, 1.0, 0.25)
     assert (augment.smoothing, augment.repeats) == (0.1, 3)
-    assert (augment.rand_augment, augment.crop, augment.eval_share) == ("rand-m9-mstd0.5-inc1", Crop.resized, 0.875)
+    assert (augment.auto_augment, augment.crop, augment.eval_share) == ("rand-m9-mstd0.5-inc1", Crop.resized, 0.875)
     soft = config("distill=soft").distill
     assert (soft.alpha, soft.tau) == (0.1, 3.0)  # lambda and tau of the paper's section 5.2
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deit.config import rules
+from deit.config.notes import notes_of
 from deit.config.schema import Config
 
 # Overrides that break one rule, words that the message must hold, overrides that mend it.
@@ -21,7 +22,8 @@ REFUSED = [
     (["model.heads=0"], ["model.heads=0 must be above zero"], ["model.heads=1"]),
     (["trainer=ddp", "trainer.devices=3"], ["optim.batch_size=16 does not divide into pairs over 3 devices", "12", "18"], ["optim.batch_size=18"]),
     (["trainer.accumulate=3"], ["3 accumulated batches"], ["optim.batch_size=60"]),
-    (["optim.epochs=5"], ["optim.warmup_epochs=5 is not shorter than optim.epochs=5"], ["optim.warmup_epochs=1"]),
+    (["optim.epochs=4", "optim.warmup_epochs=4"], ["optim.warmup_epochs=4 is not shorter than optim.epochs=4"], ["optim.warmup_epochs=1"]),
+    (["optim.epochs=5", "optim.adapt=false"], ["optim.warmup_epochs=5 is not shorter"], ["optim.adapt=true"]),
     (["optim.lr=5e-5"], ["optim.min_lr=1e-05 is above the peak rate 1.5625e-06"], ["optim.lr=1e-3"]),
     (["data=folder"], ["data=folder needs its folder; pass data.root="], ["data=digits"]),
     (["data=imagenet"], ["data=imagenet needs its folder; pass data.root="], ["data=digits"]),
@@ -45,6 +47,20 @@ REFUSED = [
     (["data.mean=[0.5]"], ["images have 3 channels"], ["data.mean=[0.5,0.5,0.5]"]),
     (["model.drop_path=1"], ["model.drop_path=1 is out of range; possible: [0, 1)"], ["model.drop_path=0"]),
     (["teacher.fit.epochs=0"], ["teacher.fit.epochs=0 must be above zero"], ["teacher.fit.epochs=1"]),
+    (["teacher=ensemble"], ["teacher=ensemble has 0 members"], ["teacher.members=[resnet18.tv_in1k,resnet50.tv_in1k]"]),
+    (["teacher.members=[a,b]"], ["teacher.members belongs to an ensemble"], ["teacher.members=[]"]),
+    (["teacher.same_size=true", "teacher.image_size=28"], ["contradict each other"], ["teacher.image_size=null"]),
+    (["optim.loss=binary"], ["optim.loss=binary takes every class", "augment.smoothing=0"], ["augment.smoothing=0"]),
+    (["optim.ema=1"], ["optim.ema=1 is out of range; possible: (0, 1)"], ["optim.ema=0.9"]),
+    (["optim.ema_chosen=true"], ["no average is kept"], ["optim.ema=0.9"]),
+    (["trainer=fsdp", "optim.ema=0.9"], ["which trainer.strategy=fsdp shards"], ["optim.ema=null"]),
+    (["init_ema=true"], ["there is no init"], ["init_ema=false"]),
+    (["init=timm:deit_tiny_patch16_224", "init_ema=true"], ["holds no averaged weights"], ["init_ema=false"]),
+    (["augment.order=official"], ["mix with each other", "augment.mix_mode=batch"], ["augment.mix_mode=batch"]),
+    (["augment.auto_augment=random"], ["augment.auto_augment=random is unknown", "3a"], ["augment.auto_augment=v0"]),
+    (["model=timm"], ["model=timm needs a network"], ["model.net=resnet18"]),
+    (["model.net=resnet18"], ["would be ignored with model=deit_ti"], ["model.net=null"]),
+    (["model=cait_xxs24", "model.layer_scale=null"], ["is built on LayerScale"], ["model.layer_scale=1e-5"]),
     (["logger.csv=false"], ["cannot be switched off"], ["logger.csv=true"]),
 ]  # fmt: skip
 
@@ -59,7 +75,7 @@ def test_refused_and_accepted(
 
 
 def test_all_problems_are_told_at_once(config: Callable[..., Config]) -> None:
-    problems = rules.problems(config("distill.alpha=2", "teacher=none", "resolution.pixels=30", "optim.epochs=3"))
+    problems = rules.problems(config("distill.alpha=2", "teacher=none", "resolution.pixels=30", "optim.lr=0"))
     assert len(problems) == 4
 
 
@@ -70,12 +86,18 @@ def test_every_rule_has_a_case_that_breaks_it(config: Callable[..., Config]) -> 
 
 
 def test_what_has_no_effect_is_noted_once(config: Callable[..., Config]) -> None:
-    (unused,) = rules.notes(config("distill=none"))
+    (unused,) = notes_of(config("distill=none"))
     assert "regnety_160.deit_in1k is not used" in unused
     assert "distill.compare=true" in unused
-    assert any("distill.tau has no effect with distill=hard" in n for n in rules.notes(config("distill.tau=3")))
-    assert any("DRY RUN" in n for n in rules.notes(config("teacher.source=random")))
-    assert rules.notes(config("distill=soft", "data=cifar10", "data.root=null")) == []
+    assert any("distill.tau has no effect with distill=hard" in n for n in notes_of(config("distill.tau=3")))
+    assert any("DRY RUN" in n for n in notes_of(config("teacher.source=random")))
+    assert notes_of(config("distill=soft", "data=cifar10", "data.root=null")) == []
+
+
+def test_a_student_without_a_token_says_who_learns(config: Callable[..., Config]) -> None:
+    (note,) = notes_of(config("model=cait_xxs24"))
+    assert note == "model=cait_xxs24 has no distillation token: its class head learns from labels and teacher"
+    assert any("model.heads has no effect" in n for n in notes_of(config("model=timm", "model.net=a", "model.heads=2")))
 
 
 def make_tree(root: Path, *names: str) -> Path:

@@ -4,9 +4,11 @@ from collections import Counter
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from deit.config.material import Order
 from deit.data.keys import Key
 from deit.data.order import EvalBatches, TrainBatches, epoch_order
 
@@ -112,3 +114,66 @@ def test_evaluation_sees_each_image_once_and_pads_none(world_size: int) -> None:
     samplers = [EvalBatches(np.arange(10), batch_size=3, rank=r, world_size=world_size) for r in range(world_size)]
     assert sorted(i for sampler in samplers for batch in sampler for i in batch) == list(range(10))
     assert all(len(sampler) == len(list(sampler)) for sampler in samplers)
+
+
+# The official order
+
+
+def sampled(num_images: int, epoch: int, rank: int, world: int, repeats: int) -> list[int]:
+    """What the official sampler gives a device, written as its rules read: repeat, pad, deal, keep."""
+    permutation = torch.randperm(num_images, generator=torch.Generator().manual_seed(epoch)).tolist()
+    repeated = [position for position in permutation for _ in range(repeats)]
+    while len(repeated) % world:
+        repeated.append(repeated[len(repeated) % world])
+    dealt = repeated[rank::world]
+    return dealt if repeats == 1 else dealt[: num_images // 256 * 256 // world]
+
+
+@pytest.mark.parametrize("world", [1, 2, 4])
+@pytest.mark.parametrize("repeats", [1, 3])
+def test_the_official_order_is_the_official_samplers(world: int, repeats: int) -> None:
+    settings_ = {"batch_size": 64, "seed": 5, "repeats": repeats, "order": Order.official, "world_size": world}
+    for epoch in (0, 1, 7):
+        for rank in range(world):
+            batches = TrainBatches(np.arange(1000), rank=rank, **settings_)
+            batches.set_epoch(epoch)
+            got = [key.index for batch in batches for key in batch]
+            expected = sampled(1000, epoch, rank, world, repeats)
+            whole = len(expected) // (64 // world) * (64 // world)  # drop_last
+            assert got == expected[:whole]
+
+
+def test_the_official_order_sees_a_third_of_the_images_three_times() -> None:
+    batches = TrainBatches(np.arange(1024), batch_size=64, seed=0, repeats=3, order=Order.official)
+    drawn = Counter(key.index for batch in batches for key in batch)
+    assert sorted(drawn.values())[:2] == [1, 3], "the last image is cut"
+    assert len(drawn) == 342
+
+
+def test_official_views_are_never_drawn_twice() -> None:
+    batches = TrainBatches(np.arange(300), batch_size=32, seed=0, repeats=3, order=Order.official)
+    drawn: Counter[Key] = Counter()
+    for epoch in range(5):
+        batches.set_epoch(epoch)
+        drawn.update(key for batch in batches for key in batch)
+    assert set(drawn.values()) == {1}
+
+
+@pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize("num_images", [2, 7, 30])
+def test_no_epoch_is_empty_however_few_the_images(order: Order, repeats: int, num_images: int) -> None:
+    batches = TrainBatches(np.arange(num_images), batch_size=1024, seed=0, repeats=repeats, order=order)
+    for epoch in range(3):
+        batches.set_epoch(epoch)
+        (batch,) = list(batches)
+        assert len(batch) == batches.num_views >= 2
+        assert len(batch) % 2 == 0
+
+
+def test_the_official_order_goes_on_in_the_middle_of_an_epoch() -> None:
+    settings_ = {"batch_size": 32, "seed": 0, "repeats": 3, "order": Order.official}
+    whole = TrainBatches(np.arange(600), **settings_)
+    whole.set_epoch(2)
+    resumed = TrainBatches(np.arange(600), start=(2, 5), **settings_)
+    assert list(resumed) == list(whole)[5:]

@@ -86,7 +86,7 @@ def test_erasing_happens_as_often_as_asked(config: Callable[..., Config]) -> Non
 
 def test_random_augmentation_is_timms_but_never_posterises_to_nothing(config: Callable[..., Config]) -> None:
     settings = config("augment=deit", "data=cifar10")
-    ours = view_of(settings, size=224).rand_augment
+    ours = view_of(settings, size=224).policy
     assert ours is not None
     mean = tuple(round(255 * channel) for channel in settings.data.mean)
     theirs = rand_augment_transform(

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional as F
 
+from deit.config.execution import LabelLoss
 from deit.config.teaching import KLReduction, Method
 from deit.distillation import losses
 
@@ -21,6 +22,17 @@ def test_soft_target_cross_entropy_by_hand() -> None:
     mixed = torch.tensor([[0.5, 0.5]])
     expected = 0.5 * math.log(4) + 0.5 * math.log(4 / 3)
     assert losses.soft_target_cross_entropy(LOGITS, mixed).item() == pytest.approx(expected)
+
+
+def test_binary_cross_entropy_takes_every_class_of_a_mixed_image_for_true() -> None:
+    """BCEWithLogitsLoss on targets above zero, as the official code computes it for DeiT III."""
+    targets = torch.tensor([[0.0, 0.3, 0.7]])
+    logits = torch.tensor([[math.log(3.0), 0.0, math.log(3.0)]])  # probabilities 3/4, 1/2, 3/4
+    expected = (math.log(4) + math.log(2) + math.log(4 / 3)) / 3
+    assert losses.binary_cross_entropy(logits, targets).item() == pytest.approx(expected)
+    assert losses.label_loss(logits, targets, LabelLoss.binary).item() == pytest.approx(expected)
+    smooth = losses.label_loss(logits, targets, LabelLoss.cross_entropy)
+    assert torch.equal(smooth, losses.soft_target_cross_entropy(logits, targets))
 
 
 def test_hard_distillation_is_cross_entropy_with_the_teachers_decision_unsmoothed() -> None:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from deit.config.teaching import Fusion
 from deit.evaluation import heads, metrics
 from deit.evaluation.averages import Averages
 
@@ -29,18 +30,23 @@ def test_chance_is_the_most_frequent_class() -> None:
 def test_late_fusion_adds_probabilities_not_logits() -> None:
     classes = torch.tensor([[0.0, 6.0, 0.0]])  # sure of class 1
     distill = torch.tensor([[1.5, -5.0, 0.0]])  # rules class 1 out, but is sure of nothing
-    fused = heads.late_fusion(classes, distill)
+    fused = heads.softmax_fusion(classes, distill)
     assert torch.equal(fused, classes.softmax(-1) + distill.softmax(-1))
     assert fused.sum().item() == pytest.approx(2)
-    assert (classes + distill).argmax().item() == 0
+    assert heads.logit_fusion(classes, distill).argmax().item() == 0, "the official code decides otherwise"
     assert fused.argmax().item() == 1
 
 
 def test_heads_are_reported_by_name() -> None:
-    assert set(heads.by_head(SCORES, None)) == {"", "class"}
-    both = heads.by_head(SCORES, SCORES.flip(1))
-    assert set(both) == {"", "class", "distill", "fused"}
-    assert both[""] is both["fused"]
+    assert tuple(heads.by_head(SCORES, None)) == heads.head_names(False)
+    assert tuple(heads.by_head(SCORES, SCORES.flip(0))) == heads.head_names(True)
+
+
+@pytest.mark.parametrize(("fusion", "name"), [(Fusion.softmax, "fused"), (Fusion.logits, "fused_logits")])
+def test_the_switch_chooses_the_fusion_to_compare_by(fusion: Fusion, name: str) -> None:
+    scores = heads.by_head(SCORES, SCORES.flip(0), fusion)
+    assert torch.equal(scores[""], scores[name])
+    assert torch.equal(scores["fused_logits"], (SCORES + SCORES.flip(0)) / 2)
 
 
 def test_averages_are_exact_over_batches_of_any_size() -> None:

@@ -2,12 +2,13 @@
 
 import os
 import sys
+import tempfile
 from collections.abc import Callable
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, RunError
 from deit.config.preflight import EXIT_USER_ERROR
 
 NUMBERED_GROUPS = ("resolution",)  # their options are numbers, which Hydra takes for values
@@ -33,17 +34,33 @@ def quoted(argument: str) -> str:
     return argument
 
 
+def asks_for_plan(arguments: list[str]) -> bool:
+    """Whether the run is only to be planned."""
+    return any(argument.lower() in ("plan=true", "plan=yes", "plan=on", "plan=1") for argument in arguments)
+
+
 def run(application: Callable[[], object]) -> None:
     """Call ``application``, a function decorated with ``hydra.main``.
 
-    Mistakes in overrides or YAML and every `ConfigError` are printed without a traceback. Anything
-    else is a fault of the program or of the world and keeps its traceback, with exit status 1.
+    Mistakes in overrides or YAML and every `ConfigError` are printed without a traceback, as is a
+    `RunError`, with exit status 1. Anything else is a fault of the program or of the world and keeps
+    its traceback, with exit status 1.
     """
     # Hydra prints errors itself and exits with 1, unless it is asked for full ones: then they arrive here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    sys.argv[1:] = arranged(sys.argv[1:])
+    arguments = arranged(sys.argv[1:])
     try:
-        application()
+        if not asks_for_plan(arguments):
+            sys.argv[1:] = arguments
+            application()
+            return
+        # Hydra makes a folder before anything runs; a plan leaves none.
+        with tempfile.TemporaryDirectory() as folder:
+            sys.argv[1:] = [*arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
+            application()
+    except RunError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(1) from None
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         from deit.config.mistakes import explain  # only the unlucky pay for this import
 

@@ -19,6 +19,10 @@ class ConfigError(Exception):
         return cls("\n".join(lines))
 
 
+class RunError(Exception):
+    """A run that cannot go on though nothing was typed wrongly: printed without a traceback, exit status 1."""
+
+
 def nearest(word: str, possible: Iterable[str]) -> str | None:
     """The possible word that ``word`` was most likely meant to be; None if nothing is close."""
     matches = difflib.get_close_matches(word, list(possible), n=1, cutoff=0.6)

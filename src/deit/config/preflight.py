@@ -27,6 +27,7 @@ from deit.config import rules
 from deit.config.compose import typed
 from deit.config.errors import ConfigError
 from deit.config.mistakes import explain
+from deit.config.notes import notes_of
 
 EXIT_USER_ERROR = 2
 FROZEN = ".preflight"  # folder in a sweep's: each job's configuration as it was checked
@@ -57,7 +58,7 @@ def check(raw: DictConfig) -> tuple[list[str], list[str]]:
         config = typed(raw)
     except (ConfigError, OmegaConfBaseException) as error:
         return [explain(error)], []
-    return rules.problems(config), rules.notes(config)
+    return rules.problems(config), notes_of(config)
 
 
 def repeated(overrides: list[str]) -> list[str]:

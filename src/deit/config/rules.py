@@ -1,7 +1,6 @@
 """What must hold between groups. Every rule yields its problems; all are reported at once.
 
-A problem says what is wrong, what was given, what is possible, and what to type. A note is about a
-setting that has no effect here: natural grids contain such cells, so they are said, not refused.
+A problem says what is wrong, what was given, what is possible, and what to type.
 """
 
 import importlib.util
@@ -9,11 +8,13 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from deit.config import layout, published
-from deit.config.execution import Trainer
-from deit.config.material import DataKind, MixMode
+from deit.config.adapt import adapted
+from deit.config.execution import LabelLoss, Trainer
+from deit.config.material import DataKind
 from deit.config.schema import Config
-from deit.config.teaching import Distill, Method, TeacherSource
+from deit.config.teaching import TeacherSource
 
+PUBLISHED = "timm:"  # what `init` begins with where it names weights and no file
 TEACHERS = "regnety_040, regnety_080, regnety_120, regnety_160, resnet50, efficientnet_b0 to efficientnet_b5, deit_b"
 
 
@@ -45,8 +46,9 @@ def teacher_source_is_complete(c: Config) -> Iterator[str]:
     if not c.teacher.present:
         return
     source = c.teacher_source
-    if source is TeacherSource.checkpoint and c.teacher.checkpoint is None:
-        yield "teacher.source=checkpoint, but no file is named; pass teacher.checkpoint=<file>"
+    if source is TeacherSource.checkpoint and not c.teacher.from_file:
+        key = "teacher.checkpoints=[<one file a member>]" if c.teacher.is_ensemble else "teacher.checkpoint=<file>"
+        yield f"teacher.source=checkpoint, but no file is named; pass {key}"
     if c.teacher.checkpoint is not None:
         if source is not TeacherSource.checkpoint:
             yield (
@@ -55,6 +57,30 @@ def teacher_source_is_complete(c: Config) -> Iterator[str]:
             )
         elif not Path(c.teacher.checkpoint).is_file():
             yield f"teacher.checkpoint={c.teacher.checkpoint} is not a file; pass teacher.checkpoint=<existing file>"
+    for file in c.teacher.checkpoints:
+        if not Path(file).is_file():
+            yield f"teacher.checkpoints names {file}, which is not a file; pass teacher.checkpoints=[<existing files>]"
+
+
+def ensemble_has_members(c: Config) -> Iterator[str]:
+    t = c.teacher
+    if not t.is_ensemble:
+        for key, given in (("members", t.members), ("checkpoints", t.checkpoints)):
+            if given:
+                yield f"teacher.{key} belongs to an ensemble, teacher={t.name} is one network; pass teacher=ensemble"
+        return
+    if len(t.members) < 2:
+        yield (
+            f"teacher=ensemble has {len(t.members)} members; at least 2 are needed;"
+            " pass teacher.members=[regnety_160.deit_in1k,deit_base_patch16_224.fb_in1k]"
+        )
+    if t.checkpoint is not None:
+        yield "teacher.checkpoint is for one network; pass teacher.checkpoints=[<one file a member>]"
+    if t.checkpoints and len(t.checkpoints) != len(t.members):
+        yield (
+            f"teacher.checkpoints names {len(t.checkpoints)} files for {len(t.members)} members;"
+            " pass one file a member, in their order"
+        )
 
 
 def teacher_knows_the_classes(c: Config) -> Iterator[str]:
@@ -79,10 +105,11 @@ def images_divide_into_patches(c: Config) -> Iterator[str]:
 
 
 def heads_divide_the_width(c: Config) -> Iterator[str]:
-    if c.model.heads > 0 and (c.embed_dim <= 0 or c.embed_dim % c.model.heads):
+    heads = c.model.heads or 0
+    if heads > 0 and (c.embed_dim <= 0 or c.embed_dim % heads):
         yield (
-            f"model.embed_dim={c.embed_dim} does not divide by model.heads={c.model.heads}; possible: multiples of"
-            f" {c.model.heads}; pass model.embed_dim={c.model.heads * c.scale.head_dim}"
+            f"model.embed_dim={c.embed_dim} does not divide by model.heads={heads}; possible: multiples of"
+            f" {heads}; pass model.embed_dim={heads * c.scale.head_dim}"
         )
 
 
@@ -99,6 +126,7 @@ def batch_divides(c: Config) -> Iterator[str]:
 
 
 def warmup_ends_before_training(c: Config) -> Iterator[str]:
+    c, _ = adapted(c)
     if 0 < c.optim.epochs <= c.optim.warmup_epochs:
         yield (
             f"optim.warmup_epochs={c.optim.warmup_epochs} is not shorter than optim.epochs={c.optim.epochs};"
@@ -137,10 +165,26 @@ def data_are_there(c: Config) -> Iterator[str]:
 
 
 def start_weights_exist(c: Config) -> Iterator[str]:
-    if c.init is not None and not Path(c.init).is_file():
-        yield f"init={c.init} is not a file; pass init=<checkpoint of a student>"
+    if c.init is None:
+        if c.init_ema:
+            yield "init_ema=true, but there is no init; pass init=<checkpoint of a student>"
+    elif not c.init.startswith(PUBLISHED) and not Path(c.init).is_file():
+        yield (
+            f"init={c.init} is not a file; pass init=<checkpoint of a student>, or"
+            f" init={PUBLISHED}deit_base_patch16_224.fb_in1k for weights that timm knows"
+        )
+    elif c.init.startswith(PUBLISHED) and c.init_ema:
+        yield f"init_ema=true, but init={c.init} holds no averaged weights; leave init_ema out"
     if c.resume not in ("auto", "never") and not Path(c.resume).is_file():
         yield f"resume={c.resume} is not a file; possible: auto, never, or a checkpoint; pass resume=auto"
+
+
+def labels_suit_the_loss(c: Config) -> Iterator[str]:
+    if c.optim.loss is LabelLoss.binary and c.augment.smoothing > 0:
+        yield (
+            f"optim.loss=binary takes every class with a share for true, and augment.smoothing={c.augment.smoothing:g}"
+            " gives every class one; pass augment.smoothing=0"
+        )
 
 
 def devices_fit_the_strategy(c: Config) -> Iterator[str]:
@@ -149,6 +193,8 @@ def devices_fit_the_strategy(c: Config) -> Iterator[str]:
         yield f"trainer={t.name} is one process, but {t.world_size} devices were asked for; pass trainer=ddp"
     if t.strategy == "fsdp" and t.accelerator == "cpu":
         yield "trainer.strategy=fsdp shards over GPUs, but trainer.accelerator=cpu; pass trainer=ddp"
+    if t.strategy == "fsdp" and c.optim.ema is not None:
+        yield "optim.ema keeps whole weights, which trainer.strategy=fsdp shards; pass trainer=ddp or optim.ema=null"
     if t.precision == "16-mixed" and t.accelerator == "cpu":
         yield "trainer.precision=16-mixed needs a GPU, but trainer.accelerator=cpu; pass trainer.precision=bf16-mixed"
 
@@ -162,6 +208,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     groups_in_range,
     distillation_has_a_teacher,
     teacher_source_is_complete,
+    ensemble_has_members,
     teacher_knows_the_classes,
     images_divide_into_patches,
     heads_divide_the_width,
@@ -170,6 +217,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     learning_rates_are_ordered,
     data_are_there,
     start_weights_exist,
+    labels_suit_the_loss,
     devices_fit_the_strategy,
     extras_are_installed,
 )
@@ -178,43 +226,3 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
 def problems(config: Config) -> list[str]:
     """Everything that keeps ``config`` from being run, in words that the user can type back."""
     return list(dict.fromkeys(text for rule in RULES for text in rule(config)))
-
-
-def notes(config: Config) -> list[str]:
-    """What was set, is harmless, and has no effect in this run; and what is no real experiment."""
-    return [*_teacher_notes(config), *_distill_notes(config), *_data_notes(config)]
-
-
-def _teacher_notes(c: Config) -> Iterator[str]:
-    if c.teacher.present and not c.uses_teacher:
-        yield (
-            f"distill=none: teacher={c.teacher.name} is not used;"
-            " distill.compare=true measures the student's agreement with it"
-        )
-    if c.uses_teacher and c.teacher_source is TeacherSource.random:
-        yield (
-            "DRY RUN: teacher.source=random gives a teacher that has learnt nothing; no figure of this run means"
-            " anything"
-        )
-
-
-def _distill_notes(c: Config) -> Iterator[str]:
-    defaults = Distill()
-    if c.distill.method is not Method.soft:
-        for key, value, default in (("tau", c.distill.tau, defaults.tau), ("kl", c.distill.kl, defaults.kl)):
-            if value != default:
-                yield f"distill.{key} has no effect with distill={c.distill.method.value}; it belongs to distill=soft"
-    if not c.distill.active and c.distill.alpha != defaults.alpha:
-        yield "distill.alpha has no effect with distill=none"
-
-
-def _data_notes(c: Config) -> Iterator[str]:
-    if c.trainer.limit_batches is not None:
-        yield (
-            f"DRY RUN: trainer.limit_batches={c.trainer.limit_batches} leaves out most images; no figure of this run"
-            " means anything"
-        )
-    if c.data.kind is DataKind.digits and c.data.root is not None:
-        yield f"data.root={c.data.root} has no effect: data=digits ships with scikit-learn"
-    if not c.augment.mixes and c.augment.mix_mode is not MixMode.pair:
-        yield "augment.mix_mode has no effect: neither augment.mixup nor augment.cutmix is on"

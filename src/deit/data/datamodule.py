@@ -56,6 +56,11 @@ class KeyedData(LightningDataModule):
         """Batches of an epoch on this device."""
         return len(self._train_batches((0, 0)))
 
+    @property
+    def num_train_views(self) -> int:
+        """Views of an epoch over all devices."""
+        return self._train_batches((0, 0)).num_views
+
     def _train_batches(self, start: tuple[int, int]) -> TrainBatches:
         rank, world_size = self._place
         split = self.dataset.train
@@ -69,6 +74,7 @@ class KeyedData(LightningDataModule):
             batch_size=self.batch_size,
             seed=self.seed,
             repeats=self.augment.repeats,
+            order=self.augment.order,
             rank=rank,
             world_size=world_size,
             start=start,

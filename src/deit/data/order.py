@@ -1,14 +1,18 @@
-"""Which rendering comes when: the order of an epoch, dealt to devices in pairs.
+"""Which rendering comes when: the order of an epoch, and how it is dealt to devices.
 
-Neighbours in an epoch's order form pairs, the unit of Mixup and CutMix: a pair is never split over
-devices, and who is paired with whom depends on seed and view alone.
+In our order neighbours form pairs, the unit of Mixup and CutMix: a pair is never split over devices, and who is
+paired with whom depends on seed and view alone. The official order is the official code's sampler, to compare with.
 """
 
 from collections.abc import Iterator
 
 import numpy as np
+import torch
 
+from deit.config.material import Order
 from deit.data.keys import Key, Stream, frozen_generator
+
+ROUNDED_TO = 256  # the official sampler keeps a multiple of this many samples of an epoch
 
 
 def epoch_order(num_images: int, epoch: int, seed: int, repeats: int) -> np.ndarray:
@@ -52,12 +56,31 @@ def _block(positions: np.ndarray, repeats: int) -> np.ndarray:
     return rows.reshape(-1, 2)
 
 
+def official_order(num_images: int, epoch: int, repeats: int) -> np.ndarray:
+    """The renderings of one epoch as the official code draws them (its samplers.py).
+
+    A permutation seeded by the epoch alone, each image ``repeats`` times in a row. With repeats, as many samples are
+    kept as there are images, down to a multiple of 256: each epoch sees a part of the images. A view's number
+    is the epoch's first plus that of the copy, so that an image's views have gaps where it was not drawn.
+
+    Args and returns as `epoch_order`.
+    """
+    permutation = torch.randperm(num_images, generator=torch.Generator().manual_seed(epoch)).numpy()
+    order = np.empty((num_images * repeats, 2), dtype=np.int64)
+    order[:, 0] = epoch * repeats + np.tile(np.arange(repeats), num_images)
+    order[:, 1] = np.repeat(permutation, repeats)
+    if repeats == 1:
+        return order
+    # Fewer than 256 images would leave nothing of an epoch: these are all kept.
+    return order[: num_images // ROUNDED_TO * ROUNDED_TO or num_images]
+
+
 class TrainBatches:
     """Batch sampler of one device: lists of `Key`.
 
-    A global batch is a run of the epoch's order, of which this device takes every ``world_size``-th
-    pair: the union over devices does not depend on their number. The last batch may be smaller; it is
-    cut to the same number of pairs on every device.
+    A global batch is a run of the epoch's order, of which this device takes every ``world_size``-th pair, or every
+    ``world_size``-th sample of the official order: the union over devices does not depend on their number. The last
+    batch may be smaller, but has as many pairs on every device; the official order drops it, unless it is the only one.
 
     Args:
         indices: (n,) positions in the source of the images that are trained on.
@@ -72,12 +95,14 @@ class TrainBatches:
         batch_size: int,
         seed: int,
         repeats: int,
+        order: Order = Order.keyed,
         rank: int = 0,
         world_size: int = 1,
         start: tuple[int, int] = (0, 0),
     ) -> None:
         assert batch_size % (2 * world_size) == 0, "the configuration's rules promise whole pairs on every device"
         self.indices, self.batch_size, self.seed, self.repeats = indices, batch_size, seed, repeats
+        self.official = order is Order.official
         self.rank, self.world_size, self.start = rank, world_size, start
         self.epoch = start[0]
         self.sampler = self  # Lightning calls set_epoch on a batch sampler's sampler only
@@ -86,13 +111,23 @@ class TrainBatches:
         self.epoch = epoch
 
     def _order(self, epoch: int) -> np.ndarray:
-        return epoch_order(len(self.indices), epoch, self.seed, self.repeats)
+        """The epoch's renderings, as many as all devices get together."""
+        if self.official:
+            order = official_order(len(self.indices), epoch, self.repeats)
+            order = order[: max(len(order) // self.batch_size * self.batch_size, min(len(order), self.batch_size))]
+        else:
+            order = epoch_order(len(self.indices), epoch, self.seed, self.repeats)
+        unit = 2 * self.world_size  # mixing needs an even number on every device
+        return order[: len(order) // unit * unit]
+
+    @property
+    def num_views(self) -> int:
+        """Renderings of a whole epoch, over all devices."""
+        return len(self._order(0))
 
     def __len__(self) -> int:
         """Batches of a whole epoch."""
-        unit = 2 * self.world_size
-        samples = len(self._order(0)) // unit * unit
-        return -(-samples // self.batch_size)
+        return -(-self.num_views // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
         # No generator function: the epoch must be read now, not when a worker first asks for a batch.
@@ -102,9 +137,9 @@ class TrainBatches:
 
     def _share(self, order: np.ndarray, batch: int) -> list[Key]:
         rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-        unit = 2 * self.world_size
-        pairs = rows[: len(rows) // unit * unit].reshape(-1, 2, 2)[self.rank :: self.world_size]
-        return [Key(int(view), int(self.indices[position])) for view, position in pairs.reshape(-1, 2)]
+        together = 1 if self.official else 2  # pairs stay on one device
+        mine = rows.reshape(-1, together, 2)[self.rank :: self.world_size]
+        return [Key(int(view), int(self.indices[position])) for view, position in mine.reshape(-1, 2)]
 
 
 class EvalBatches:

@@ -1,4 +1,4 @@
-"""One image becomes one view: crop, flip, RandAugment, and where to erase. Shapes: H, W sides in pixels."""
+"""One image becomes one view: crop, flip, policy, colours, and where to erase. Shapes: H, W sides in pixels."""
 
 import math
 import random
@@ -7,17 +7,18 @@ from typing import NamedTuple, cast
 import numpy as np
 import torch
 from PIL import Image
-from timm.data.auto_augment import AugmentOp, RandAugment, rand_augment_transform
 from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
 from torchvision.transforms import v2
 
 from deit.config.material import Augment, Crop, Data
+from deit.data.policies import policy
 
 # Area and aspect of an erased box, as shares of the image: Zhong et al. 2017 as timm draws them.
 ERASE_AREA = (0.02, 1 / 3)
 ERASE_ASPECT = (0.3, 1 / 0.3)
 ERASE_ATTEMPTS = 10
+SIMPLE_PADDING = 4  # pixels, mirrored: DeiT III's Simple Random Crop
 
 
 class Box(NamedTuple):
@@ -37,14 +38,19 @@ class TrainView:
 
     Args:
         augment: What to do.
-        data: For the colour that fills what RandAugment uncovers: the data's mean.
+        data: For the colour that fills what a policy uncovers: the data's mean.
         image_size: Side of the view in pixels.
+
+    Raises:
+        ConfigError: for a policy that timm does not know.
     """
 
     def __init__(self, augment: Augment, data: Data, *, image_size: int) -> None:
         self.crop = _crop(augment, image_size)
         self.flip = augment.flip
-        self.rand_augment = _rand_augment(augment.rand_augment, data, image_size)
+        name, jitter = augment.auto_augment, augment.color_jitter
+        self.policy = None if name is None else policy(name, mean=data.mean, image_size=image_size)
+        self.jitter = v2.ColorJitter(jitter, jitter, jitter) if jitter > 0 else None
         self.erasing = augment.erasing
         self.image_size = image_size
 
@@ -53,8 +59,10 @@ class TrainView:
         image = cast(Image.Image, self.crop(image))
         if random.random() < self.flip:
             image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        if self.rand_augment is not None:
-            image = self.rand_augment(image)
+        if self.policy is not None:
+            image = self.policy(image)
+        if self.jitter is not None:
+            image = self.jitter(image)
         box = erase_box(self.image_size) if random.random() < self.erasing else NOWHERE
         return to_uint8(image), box
 
@@ -98,27 +106,6 @@ def _crop(augment: Augment, size: int) -> v2.Compose | RandomResizedCropAndInter
     if augment.crop is Crop.padded:
         # 4 pixels at 32, as the official code has it; a photograph keeps its sides for the crop to choose from
         return v2.Compose([resize[0], v2.RandomCrop(size, padding=size // 8)])
+    if augment.crop is Crop.simple:
+        return v2.Compose([resize[0], v2.RandomCrop(size, padding=SIMPLE_PADDING, padding_mode="reflect")])
     return v2.Compose(resize)
-
-
-def _rand_augment(description: str | None, data: Data, size: int) -> RandAugment | None:
-    """timm's RandAugment; posterising to 0 bits, which Pillow refuses, becomes posterising to 1."""
-    if description is None:
-        return None
-    mean = tuple(min(255, round(255 * channel)) for channel in data.mean)
-    settings = {"translate_const": int(size * 0.45), "img_mean": mean, "interpolation": Image.Resampling.BICUBIC}
-    policy = rand_augment_transform(description, settings)
-    for op in cast(list[AugmentOp], policy.ops):
-        if op.name.startswith("Posterize"):
-            op.level_fn = _AtLeastOneBit(op.level_fn)
-    return policy
-
-
-class _AtLeastOneBit:
-    """A level function of timm's with its result raised to 1; a class, so that workers can pickle it."""
-
-    def __init__(self, level_fn) -> None:
-        self.level_fn = level_fn
-
-    def __call__(self, level: float, settings: dict[str, object]) -> tuple[int]:
-        return (max(1, self.level_fn(level, settings)[0]),)

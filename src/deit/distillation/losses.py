@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from deit.config.execution import LabelLoss
 from deit.config.teaching import KLReduction, Method
 
 
@@ -15,6 +16,25 @@ def soft_target_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
         targets: (B, K), each row a distribution: one-hot, smoothed, mixed, or all of it.
     """
     return -(targets * F.log_softmax(logits.float(), dim=-1)).sum(dim=-1).mean()
+
+
+def binary_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
+    """One binary decision a class, the mean over B and K (DeiT III, section 3.1, after Wightman et al., 2021).
+
+    Every class with a share in a mixed image is true, however small its share: targets must not be smoothed.
+
+    Args:
+        logits: (B, K).
+        targets: (B, K), zero exactly where the class is not in the image.
+    """
+    return F.binary_cross_entropy_with_logits(logits.float(), targets.gt(0).float())
+
+
+def label_loss(logits: Tensor, targets: Tensor, kind: LabelLoss) -> Tensor:
+    """The labels' part of the loss by its name; see `soft_target_cross_entropy` and `binary_cross_entropy`."""
+    if kind is LabelLoss.binary:
+        return binary_cross_entropy(logits, targets)
+    return soft_target_cross_entropy(logits, targets)
 
 
 def hard_distillation(logits: Tensor, teacher_logits: Tensor) -> Tensor:

@@ -2,19 +2,34 @@
 
 from torch import Tensor
 
+from deit.config.teaching import Fusion
 
-def late_fusion(class_logits: Tensor, distill_logits: Tensor) -> Tensor:
+
+def softmax_fusion(class_logits: Tensor, distill_logits: Tensor) -> Tensor:
     """Sum of the two heads' softmax outputs (DeiT section 3, "Classification with our approach"): (B, K) in [0, 2]."""
     return class_logits.softmax(dim=-1) + distill_logits.softmax(dim=-1)
 
 
-def by_head(class_logits: Tensor, distill_logits: Tensor | None) -> dict[str, Tensor]:
-    """Scores a head, each (B, K), by the name under which the head is reported.
+def logit_fusion(class_logits: Tensor, distill_logits: Tensor) -> Tensor:
+    """Mean of the two heads' logits, as models.py of the official code evaluates: (B, K)."""
+    return (class_logits + distill_logits) / 2
 
-    ``""`` is the one to compare by: the fused head where there are two (then ``class``, ``distill`` and
-    ``fused`` as well), else the class head.
+
+def head_names(two_heads: bool) -> tuple[str, ...]:
+    """The names under which `by_head` reports the heads; ``""`` is the one to compare by."""
+    return ("", "class", "distill", "fused", "fused_logits") if two_heads else ("", "class")
+
+
+def by_head(class_logits: Tensor, distill_logits: Tensor | None, fusion: Fusion = Fusion.softmax) -> dict[str, Tensor]:
+    """Scores a head, each (B, K), by the names of `head_names`.
+
+    ``""`` is ``fused`` or ``fused_logits``, as ``fusion`` says, where there are two heads, else ``class``.
     """
     if distill_logits is None:
         return {"": class_logits, "class": class_logits}
-    fused = late_fusion(class_logits, distill_logits)
-    return {"": fused, "class": class_logits, "distill": distill_logits, "fused": fused}
+    fused = {
+        "fused": softmax_fusion(class_logits, distill_logits),
+        "fused_logits": logit_fusion(class_logits, distill_logits),
+    }
+    chosen = fused["fused" if fusion is Fusion.softmax else "fused_logits"]
+    return {"": chosen, "class": class_logits, "distill": distill_logits, **fused}

@@ -5,15 +5,18 @@ Losses and metrics are pure functions in `distillation.losses` and `evaluation`.
 
 import time
 from abc import ABC, abstractmethod
-from typing import cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor
+from torch.optim import Optimizer
 
 from deit.config.execution import Optim
-from deit.config.teaching import Distill
+from deit.config.teaching import Distill, Fusion
 from deit.data.batches import EvalBatch, TrainBatch
 from deit.data.datamodule import KeyedData
 from deit.data.keys import Stream, mix
@@ -23,6 +26,7 @@ from deit.evaluation.averages import Averages
 from deit.models.students import Heads, Student
 from deit.models.teachers import FrozenTeacher, TeacherNetwork
 from deit.training import optimizer
+from deit.training.averaging import averaged
 from deit.training.decisions import TeacherDecisions
 from deit.training.stopwatch import Stopwatch
 
@@ -48,8 +52,8 @@ class Classifier(LightningModule, ABC):
     def configure_optimizers(self) -> OptimizerLRScheduler:
         # Lightning's own estimate would open the loader before a resumed run knows where it stands.
         data = cast(KeyedData, self.trainer.datamodule)  # pyright: ignore[reportAttributeAccessIssue]
-        steps = -(-data.num_train_batches // self.trainer.accumulate_grad_batches) * self.optim.epochs
-        chosen, schedule = optimizer.build(self, self.optim, steps=steps)
+        steps = -(-data.num_train_batches // self.trainer.accumulate_grad_batches)
+        chosen, schedule = optimizer.build(self, self.optim, steps_per_epoch=steps)
         return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @abstractmethod
@@ -126,6 +130,7 @@ class StudentModule(Classifier):
 
     Args:
         student: The network.
+        fusion: Which fusion of two heads is the accuracy to compare by.
         teacher: Whom its decisions are compared with; None for nobody.
     """
 
@@ -135,34 +140,55 @@ class StudentModule(Classifier):
         optim: Optim,
         *,
         seed: int,
+        fusion: Fusion = Fusion.softmax,
         teacher: FrozenTeacher | None = None,
         train_names: tuple[str, ...] = ("loss",),
     ) -> None:
-        two_heads = hasattr(student.net, "head_dist")
-        reported = ("acc1", "acc1_class", *(("acc1_distill", "acc1_fused") if two_heads else ()), "acc5", "loss")
+        reported = tuple(f"acc1_{name}".rstrip("_") for name in heads.head_names(student.two_heads))
         compared = () if teacher is None else ("agreement", "teacher_acc1")
-        super().__init__(optim, seed=seed, train_names=train_names, eval_names=(*reported, *compared))
-        self.student, self.teacher = student, teacher
+        self.other_weights = None if optim.ema is None else "acc1_raw" if optim.ema_chosen else "acc1_ema"
+        other = () if self.other_weights is None else (self.other_weights,)
+        names = (*reported, "acc5", "loss", *compared, *other)
+        super().__init__(optim, seed=seed, train_names=train_names, eval_names=names)
+        self.student, self.teacher, self.fusion = student, teacher, fusion
+        self.average = None if optim.ema is None else averaged(student, optim.ema)
         self.decisions = None if teacher is None else TeacherDecisions(teacher)
 
     def on_fit_start(self) -> None:
         if self.teacher is not None:
             self.teacher.to(self.device)  # Lightning moves what it knows, and the teacher is none of its modules
 
+    def optimizer_step(
+        self,
+        epoch: int,
+        batch_idx: int,
+        optimizer: Optimizer | LightningOptimizer,
+        optimizer_closure: Callable[[], Any] | None = None,
+    ) -> None:
+        super().optimizer_step(epoch, batch_idx, optimizer, optimizer_closure)
+        if self.average is not None:
+            self.average.update_parameters(self.student)
+
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         answer: Heads = self.student(batch.images)
-        loss = losses.soft_target_cross_entropy(answer.classes, batch.targets)
+        loss = losses.label_loss(answer.classes, batch.targets, self.optim.loss)
         if answer.distill is not None:
-            loss = losses.combine(loss, losses.soft_target_cross_entropy(answer.distill, batch.targets), 0.5)
+            loss = losses.combine(loss, losses.label_loss(answer.distill, batch.targets, self.optim.loss), 0.5)
         self.record(batch, {"loss": loss})
         return loss
 
     def evaluate(self, batch: EvalBatch, stage: str) -> dict[str, Tensor]:
-        answer: Heads = self.student(batch.images)
-        scores = heads.by_head(*answer)
+        chosen, other = self.student, self.average
+        if other is not None and self.optim.ema_chosen:
+            chosen, other = other, chosen
+        answer: Heads = chosen(batch.images)
+        scores = heads.by_head(*answer, fusion=self.fusion)
         values = {f"acc1_{name}".rstrip("_"): metrics.correct(s, batch.labels) for name, s in scores.items()}
         values["acc5"] = metrics.correct(scores[""], batch.labels, k=5)
         values["loss"] = torch.nn.functional.cross_entropy(answer.classes.float(), batch.labels, reduction="none")
+        if other is not None and self.other_weights is not None:
+            fused = heads.by_head(*other(batch.images), fusion=self.fusion)[""]
+            values[self.other_weights] = metrics.correct(fused, batch.labels)
         if self.decisions is not None:
             decisions = self.decisions.of(batch, stage)
             values["agreement"] = metrics.agreement(scores[""], decisions)
@@ -179,7 +205,7 @@ class DistillationModule(StudentModule):
 
     def __init__(self, student: Student, teacher: FrozenTeacher, optim: Optim, distill: Distill, *, seed: int) -> None:
         names = ("loss", "loss_label", "loss_teacher", "agreement")
-        super().__init__(student, optim, seed=seed, teacher=teacher, train_names=names)
+        super().__init__(student, optim, seed=seed, fusion=distill.fusion, teacher=teacher, train_names=names)
         self.distill = distill
         self.teacher_time = Stopwatch()
 
@@ -191,7 +217,7 @@ class DistillationModule(StudentModule):
         learner = answer.classes if answer.distill is None else answer.distill
         with self.teacher_time.measure(self.device):
             teacher_logits = promised()
-        label_loss = losses.soft_target_cross_entropy(answer.classes, batch.targets)
+        label_loss = losses.label_loss(answer.classes, batch.targets, self.optim.loss)
         teacher_loss = losses.distillation(
             learner, teacher_logits, method=self.distill.method, tau=self.distill.tau, reduction=self.distill.kl
         )

@@ -9,13 +9,15 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 
+from deit.config import rules
+from deit.config.adapt import adapted
 from deit.config.errors import ConfigError
 from deit.config.preflight import is_multirun
 from deit.config.schema import Config
 from deit.config.teaching import TeacherSource
 from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet, open_dataset
-from deit.models.students import build_student
+from deit.models.students import Student, build_student
 from deit.models.teachers import FrozenTeacher
 from deit.models.weights import load_student
 from deit.training import loggers, summary, teachers
@@ -44,7 +46,7 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     dataset = open_dataset(config.data)
     run = RunFolder(folder, config, overrides)
     try:
-        return _train(config, run, dataset)
+        return _train(suited(config, dataset), run, dataset)
     except BaseException as error:
         # In a sweep the other jobs go on, and only the first error would be shown at the end.
         if is_multirun():
@@ -53,18 +55,25 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
         raise
 
 
+def suited(config: Config, dataset: DataSet) -> Config:
+    """``config`` with batch and warm-up for the images there are, each change said with its reason.
+
+    Raises:
+        ConfigError: if what the user set does not go with them.
+    """
+    now, reasons = adapted(config, len(dataset.train))
+    for reason in reasons:
+        log.info(reason)
+    if problems := rules.problems(now):
+        raise ConfigError.of(problems)
+    return now
+
+
 def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
     configure_torch(config)
     teacher = teachers.obtain(config, dataset)
     module = build_module(config, dataset, teacher)
-    data = KeyedData(
-        dataset,
-        config.data,
-        config.augment,
-        image_size=config.image_size,
-        batch_size=config.optim.batch_size // config.trainer.accumulate,
-        seed=config.seed,
-    )
+    data = keyed_data(config, dataset)
     opened = loggers.build(config, run)
     try:
         trainer = run_trainer(config, run, opened, _checks(config, module, data))
@@ -75,6 +84,18 @@ def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
         return _finish(trainer, module, run, config, dataset, fit_seconds)
     finally:
         loggers.close(opened)
+
+
+def keyed_data(config: Config, dataset: DataSet) -> KeyedData:
+    """The data module of a run."""
+    return KeyedData(
+        dataset,
+        config.data,
+        config.augment,
+        image_size=config.image_size,
+        batch_size=config.optim.batch_size // config.trainer.accumulate,
+        seed=config.seed,
+    )
 
 
 def configure_torch(config: Config) -> None:
@@ -88,21 +109,35 @@ def configure_torch(config: Config) -> None:
 def build_module(config: Config, dataset: DataSet, teacher: FrozenTeacher | None) -> StudentModule:
     """The student with fresh weights, or those of ``init``, and how it learns."""
     seed_everything(config.seed, workers=True, verbose=False)
-    student = build_student(
+    student = make_student(config, num_classes=len(dataset.classes))
+    if config.init is not None:
+        report = load_student(student, config.init, positions=config.init_positions, ema=config.init_ema)
+        log.info(f"init {config.init}: {report.summary()}")
+    if config.trainer.channels_last:
+        student.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub forgets it
+    if not config.distill.active:
+        module = StudentModule(student, config.optim, seed=config.seed, fusion=config.distill.fusion, teacher=teacher)
+    else:
+        assert teacher is not None, "the rules refuse distillation without a teacher"
+        module = DistillationModule(student, teacher, config.optim, config.distill, seed=config.seed)
+    if config.trainer.compile:
+        student.compile()
+        if teacher is not None:
+            teacher.network.compile()
+    return module
+
+
+def make_student(config: Config, *, num_classes: int) -> Student:
+    """The student of ``config`` with fresh weights."""
+    return build_student(
         config.model,
         config.scale,
         image_size=config.image_size,
-        token=config.distill.token,
-        num_classes=len(dataset.classes),
+        token=config.token,
+        num_classes=num_classes,
         mean=config.data.mean,
         std=config.data.std,
     )
-    if config.init is not None:
-        log.info(f"init {config.init}: {load_student(student, Path(config.init)).summary()}")
-    if not config.distill.active:
-        return StudentModule(student, config.optim, seed=config.seed, teacher=teacher)
-    assert teacher is not None, "the rules refuse distillation without a teacher"
-    return DistillationModule(student, teacher, config.optim, config.distill, seed=config.seed)
 
 
 def _checks(config: Config, module: StudentModule, data: KeyedData) -> list[Callback]:

@@ -16,10 +16,10 @@ from deit.config import compose
 from deit.config.execution import Optim, OptimizerKind
 from deit.config.material import Augment
 from deit.config.schema import Config
-from deit.config.teaching import TeacherSource
+from deit.config.teaching import Teacher, TeacherSource
 from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet
-from deit.models.teachers import FrozenTeacher, TeacherNetwork, build_teacher
+from deit.models.teachers import Ensemble, FrozenTeacher, TeacherNetwork, build_teacher
 from deit.models.weights import save_weights
 from deit.training.modules import TeacherModule
 from deit.training.trainer import plain_trainer
@@ -39,30 +39,65 @@ def obtain(config: Config, dataset: DataSet) -> FrozenTeacher | None:
     """
     if not config.uses_teacher:
         return None
-    source = config.teacher_source
-    if source is not TeacherSource.fit:
-        return FrozenTeacher(_network(config, dataset, source), config.teacher.name)
+    num_classes = len(dataset.classes)
+    networks = [_network(_weighted(member, dataset), num_classes) for member in members(config)]
+    name = "+".join(member.teacher.name for member in members(config))
+    return FrozenTeacher(networks[0] if len(networks) == 1 else Ensemble(networks), name)
+
+
+def members(config: Config) -> list[Config]:
+    """The configuration of each network that teaches: ``config`` itself, or one a member of an ensemble."""
+    teacher = config.teacher
+    if not teacher.is_ensemble:
+        return [config]
+    files = teacher.checkpoints or [None] * len(teacher.members)
+    alone = dataclasses.replace(teacher, members=[], checkpoints=[])
+    return [
+        dataclasses.replace(config, teacher=dataclasses.replace(alone, name=name, checkpoint=file))
+        for name, file in zip(teacher.members, files, strict=True)
+    ]
+
+
+def untrained(config: Config, *, num_classes: int) -> TeacherNetwork | Ensemble:
+    """The teacher of ``config`` with random weights: its form, its size, its speed."""
+    randomly = [
+        dataclasses.replace(member, teacher=dataclasses.replace(member.teacher, source=TeacherSource.random))
+        for member in members(config)
+    ]
+    networks = [_network(member, num_classes) for member in randomly]
+    return networks[0] if len(networks) == 1 else Ensemble(networks)
+
+
+def _weighted(config: Config, dataset: DataSet) -> Config:
+    """``config`` with a teacher whose weights can be had: one to be fitted is fitted, or found where it was before."""
+    if config.teacher_source is not TeacherSource.fit:
+        return config
     file = fitted_file(config, dataset)
     file.parent.mkdir(parents=True, exist_ok=True)
     with _only_one_fits(file):
         if not file.is_file():
             _fit(config, dataset, file)
     log.info(f"teacher {config.teacher.name}: {file}")
-    known = dataclasses.replace(config, teacher=dataclasses.replace(config.teacher, checkpoint=str(file)))
-    return FrozenTeacher(_network(known, dataset, TeacherSource.checkpoint), config.teacher.name)
+    fitted = dataclasses.replace(config.teacher, source=TeacherSource.checkpoint, checkpoint=str(file))
+    return dataclasses.replace(config, teacher=fitted)
 
 
 def fitted_file(config: Config, dataset: DataSet) -> Path:
     """Where a teacher fitted for this configuration is kept; the same for all that would fit the same one."""
     identity = {
         "recipe": RECIPE,
-        "teacher": dataclasses.replace(config.teacher, source=TeacherSource.fit, checkpoint=None, num_classes=None),
+        "teacher": _fitted_as(config.teacher),
         "scale": (config.scale.name, config.scale.shrink, config.scale.head_dim, config.scale.depth),
         "image_size": config.image_size,
         "augment": fit_augment(config),
         "data": (_identity(dataset), config.data.mean, config.data.std),
     }
     return FOLDER / f"{config.data.name}-{config.teacher.name}-{compose.digest(identity)[:12]}.safetensors"
+
+
+def _fitted_as(teacher: Teacher) -> Teacher:
+    """``teacher`` without what makes no difference to how it is fitted."""
+    return dataclasses.replace(teacher, source=TeacherSource.fit, checkpoint=None, num_classes=None, same_size=False)
 
 
 def fit_augment(config: Config) -> Augment:
@@ -89,15 +124,15 @@ def _identity(dataset: DataSet) -> str:
     return digest.hexdigest()
 
 
-def _network(config: Config, dataset: DataSet, source: TeacherSource) -> TeacherNetwork:
+def _network(config: Config, num_classes: int) -> TeacherNetwork:
     return build_teacher(
         config.teacher,
         config.scale,
         image_size=config.image_size,
-        num_classes=len(dataset.classes),
+        num_classes=num_classes,
         mean=config.data.mean,
         std=config.data.std,
-        source=source,
+        source=config.teacher_source,
     )
 
 
@@ -117,7 +152,7 @@ def _fit(config: Config, dataset: DataSet, file: Path) -> None:
         f" later runs will find it in {file}"
     )
     seed_everything(fit.seed, verbose=False)
-    module = TeacherModule(_network(config, dataset, TeacherSource.fit), optim, seed=fit.seed)
+    module = TeacherModule(_network(config, len(dataset.classes)), optim, seed=fit.seed)
     augment = fit_augment(config)
     inputs = module.network.preprocess.inputs
     size = inputs.image_size or config.image_size

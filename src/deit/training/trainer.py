@@ -15,6 +15,7 @@ from deit.config.errors import ConfigError
 from deit.config.execution import Trainer as Settings
 from deit.config.schema import Config
 from deit.training import progress
+from deit.training.finite import FiniteLoss
 from deit.training.folder import RunFolder
 
 # What Lightning warns of and we know: workers are data.workers' business, nothing is logged by the step, and one
@@ -101,7 +102,13 @@ def run_trainer(config: Config, run: RunFolder, loggers: list[Logger], extra: li
         limit_train_batches=settings.limit_batches,
         limit_val_batches=settings.limit_batches,
         limit_test_batches=settings.limit_batches,
-        callbacks=[*callbacks, *extra, BestCheckpoint(run.checkpoints), last_checkpoint(run.checkpoints)],
+        callbacks=[
+            *callbacks,
+            *extra,
+            FiniteLoss(config, run.checkpoints),
+            BestCheckpoint(run.checkpoints),
+            last_checkpoint(run.checkpoints),
+        ],
         logger=[*loggers, *lines],
         enable_model_summary=False,
         enable_progress_bar=bool(callbacks),

@@ -1,0 +1,69 @@
+"""What was set and has no effect: natural grids contain such cells, so they are said once and not refused."""
+
+from collections.abc import Iterator
+
+from deit.config.material import DataKind, MixMode
+from deit.config.network import Family, Model, Resampling
+from deit.config.schema import Config
+from deit.config.teaching import Distill, Method, TeacherSource
+
+
+def notes_of(config: Config) -> list[str]:
+    """What was set, is harmless, and has no effect in this run; and what is no real experiment."""
+    return [*_teacher_notes(config), *_distill_notes(config), *_student_notes(config), *_data_notes(config)]
+
+
+def _student_notes(c: Config) -> Iterator[str]:
+    defaults = Model()
+    if c.model.family is Family.timm:
+        for key in ("heads", "head_dim", "depth", "embed_dim", "mlp_ratio", "layer_scale", "drop_path_grows"):
+            if getattr(c.model, key) != getattr(defaults, key):
+                yield f"model.{key} has no effect with model=timm: {c.model.net} has its own"
+    if c.model.eval_mode and (c.model.drop_path > 0 or c.model.dropout > 0):
+        yield "model.eval_mode=true trains without model.drop_path and model.dropout"
+    if c.init is None and c.init_positions is not Resampling.official:
+        yield "init_positions has no effect without init"
+    if c.optim.decay_dist_token and not c.token:
+        yield "optim.decay_dist_token has no effect: there is no distillation token"
+
+
+def _teacher_notes(c: Config) -> Iterator[str]:
+    if c.teacher.present and not c.uses_teacher:
+        yield (
+            f"distill=none: teacher={c.teacher.name} is not used;"
+            " distill.compare=true measures the student's agreement with it"
+        )
+    if c.uses_teacher and c.teacher_source is TeacherSource.random:
+        yield (
+            "DRY RUN: teacher.source=random gives a teacher that has learnt nothing; no figure of this run means"
+            " anything"
+        )
+
+
+def _distill_notes(c: Config) -> Iterator[str]:
+    defaults = Distill()
+    if c.distill.method is not Method.soft:
+        for key, value, default in (("tau", c.distill.tau, defaults.tau), ("kl", c.distill.kl, defaults.kl)):
+            if value != default:
+                yield f"distill.{key} has no effect with distill={c.distill.method.value}; it belongs to distill=soft"
+    if c.distill.token and not c.model.family.has_token:
+        yield (
+            f"model={c.model.name} has no distillation token: its class head learns from"
+            f" {'labels and teacher' if c.distill.active else 'the labels'}"
+        )
+    if c.distill.fusion != defaults.fusion and not c.token:
+        yield "distill.fusion has no effect: there is one head"
+    if not c.distill.active and c.distill.alpha != defaults.alpha:
+        yield "distill.alpha has no effect with distill=none"
+
+
+def _data_notes(c: Config) -> Iterator[str]:
+    if c.trainer.limit_batches is not None:
+        yield (
+            f"DRY RUN: trainer.limit_batches={c.trainer.limit_batches} leaves out most images; no figure of this run"
+            " means anything"
+        )
+    if c.data.kind is DataKind.digits and c.data.root is not None:
+        yield f"data.root={c.data.root} has no effect: data=digits ships with scikit-learn"
+    if not c.augment.mixes and c.augment.mix_mode is not MixMode.pair:
+        yield "augment.mix_mode has no effect: neither augment.mixup nor augment.cutmix is on"

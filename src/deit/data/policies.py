@@ -1,0 +1,69 @@
+"""Augmentation policies by timm's names: RandAugment, AutoAugment, AugMix and DeiT III's 3-Augment."""
+
+from collections.abc import Callable, Sequence
+
+from PIL import Image
+from timm.data.auto_augment import AugmentOp, augment_and_mix_transform, auto_augment_transform, rand_augment_transform
+
+from deit.config.errors import ConfigError
+from deit.config.material import POLICIES
+
+Policy = Callable[[Image.Image], Image.Image]
+
+TRANSLATED = 0.45  # largest shift over the image's side, as timm has it
+EXAMPLES = "rand-m9-mstd0.5-inc1, original, v0-mstd0.5, augmix-m3-w3, 3a"
+
+
+def policy(description: str, *, mean: Sequence[float], image_size: int) -> Policy:
+    """The policy called ``description``, drawing from the global generators of Python and NumPy.
+
+    ``3a`` is DeiT III's: grey, solarised at half brightness, or blurred by a radius of 0.1 to 2 pixels, one of the
+    three for each image.
+
+    Args:
+        mean: Per-channel mean of images in [0, 1]: the colour that fills what moves in from outside.
+        image_size: Side of the images in pixels, by which shifts are measured.
+
+    Raises:
+        ConfigError: if timm knows no such policy.
+    """
+    build = {"rand": rand_augment_transform, "augmix": augment_and_mix_transform}.get(
+        description.split("-")[0], auto_augment_transform
+    )
+    settings = {
+        "translate_const": int(image_size * TRANSLATED),
+        "img_mean": tuple(min(255, round(255 * channel)) for channel in mean),
+        "interpolation": Image.Resampling.BICUBIC,
+    }
+    try:
+        # timm passes over a setting without a number, but for the name of RandAugment's operations.
+        assert all(part[:1] == "t" or any(map(str.isdigit, part)) for part in description.split("-")[1:])
+        built = build(description, settings)
+        for op in _operations(built):
+            if op.name.startswith("Posterize"):
+                op.level_fn = _AtLeastOneBit(op.level_fn)
+    except (AssertionError, ValueError, KeyError, AttributeError, IndexError):
+        raise ConfigError(
+            f"augment.auto_augment={description} is none of timm's policies; possible: {', '.join(POLICIES)}, with"
+            f" settings as in {EXAMPLES}; pass augment.auto_augment=rand-m9-mstd0.5-inc1"
+        ) from None
+    return built
+
+
+def _operations(built: object) -> list[AugmentOp]:
+    if hasattr(built, "policy"):  # AutoAugment: sub-policies of a few operations each
+        return [op for sub_policy in built.policy for op in sub_policy]  # pyright: ignore[reportAttributeAccessIssue]
+    return list(built.ops)  # pyright: ignore[reportAttributeAccessIssue]
+
+
+class _AtLeastOneBit:
+    """A level function of timm's with its result raised to 1: Pillow refuses to posterise to no bits.
+
+    A class, so that workers can pickle it.
+    """
+
+    def __init__(self, level_fn) -> None:
+        self.level_fn = level_fn
+
+    def __call__(self, level: float, settings: dict[str, object]) -> tuple[int]:
+        return (max(1, self.level_fn(level, settings)[0]),)

@@ -1,0 +1,110 @@
+"""How long the parts of a run take on this machine, measured on a few images.
+
+All times are seconds an image. The teacher is timed with random weights: its speed does not depend on them.
+"""
+
+import itertools
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from deit.config.schema import Config
+from deit.data.batches import RawBatch, TrainBatch
+from deit.data.datamodule import KeyedData
+from deit.data.keys import Key
+from deit.distillation import losses
+from deit.models.students import Heads, Student
+from deit.training import optimizer
+
+BATCH = {"cpu": 4, "cuda": 32}  # enough to be typical of the device, few enough to fit it beside anything
+ENOUGH = 2.0  # seconds after which a part is known well enough for a plan
+DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+@dataclass(frozen=True)
+class Probe:
+    """What was measured."""
+
+    device: str
+    load: float
+    """Reading, decoding and augmenting, on one core."""
+    step: float
+    """The student's forward and backward pass and its share of an optimiser step."""
+    teacher: float
+    """The teacher's answer; 0 without one."""
+    evaluate: float
+    """The student's forward pass alone."""
+
+    def training(self, workers: int) -> float:
+        """Seconds a view with so many loader processes: these work beside the device, or the device waits."""
+        compute = self.step + self.teacher
+        return max(compute, self.load / workers) if workers else compute + self.load
+
+
+def measure(config: Config, data: KeyedData, student: Student, teacher: nn.Module | None) -> Probe:
+    """Time the parts of ``config``'s steps on its kind of device: on the GPU where it may use one and there is one."""
+    device = "cuda" if config.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    load, batch = _views(data, device)
+    student.to(device).train()
+    chosen, _ = optimizer.build(student, config.optim, steps_per_epoch=1)
+
+    def step() -> None:
+        with _precision(config, device):
+            answer: Heads = student(batch.images)
+        _loss(config, answer, batch).backward()
+        chosen.step()
+        chosen.zero_grad()
+
+    def answer_of(network: nn.Module) -> Callable[[], None]:
+        def answer() -> None:
+            with torch.no_grad(), _precision(config, device):
+                network(batch.images)
+
+        return answer
+
+    taught = 0.0 if teacher is None else _seconds(answer_of(teacher.to(device).eval()), device, BATCH[device])
+    trained = _seconds(step, device, BATCH[device])
+    return Probe(device, load, trained, taught, _seconds(answer_of(student.eval()), device, BATCH[device]))
+
+
+def _views(data: KeyedData, device: str) -> tuple[float, TrainBatch]:
+    """Seconds a view takes to render, and a batch of them."""
+    views = data.train_dataloader().dataset
+    keys = itertools.cycle([Key(0, int(index)) for index in data.dataset.train.indices])
+    load = _seconds(lambda: views[next(keys)], device, 1)
+    rendered = [views[next(keys)] for _ in range(BATCH[device])]
+    raw = RawBatch(*(torch.stack(parts) for parts in zip(*rendered, strict=True)))
+    batch = data.on_after_batch_transfer(data.transfer_batch_to_device(raw, torch.device(device), 0), 0)
+    assert isinstance(batch, TrainBatch)
+    return load, batch
+
+
+def _precision(config: Config, device: str) -> torch.autocast:
+    name = config.trainer.precision
+    return torch.autocast(device, DTYPES.get(name), enabled=name in DTYPES)
+
+
+def _loss(config: Config, answer: Heads, batch: TrainBatch) -> Tensor:
+    """Every head against the labels: as much work as any loss of theirs."""
+    heads = [logits for logits in answer if logits is not None]
+    return torch.stack([losses.label_loss(logits, batch.targets, config.optim.loss) for logits in heads]).mean()
+
+
+def _seconds(work: Callable[[], object], device: str, images: int) -> float:
+    """Seconds an image of ``work``, which does so many ``images`` a call; the first call only warms up."""
+    work()
+    _wait(device)
+    began, calls = time.perf_counter(), 0
+    while calls < 2 or time.perf_counter() - began < ENOUGH:
+        work()
+        _wait(device)
+        calls += 1
+    return (time.perf_counter() - began) / (calls * images)
+
+
+def _wait(device: str) -> None:
+    if device == "cuda":
+        torch.cuda.synchronize()
