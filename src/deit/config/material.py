@@ -76,6 +76,9 @@ class Data:
     """Share of the training images held out to choose checkpoints by, where the set has no val split."""
     test_fraction: float = 0.2
     """Share held out for the one measurement at the end, where the set has no test split."""
+    own_val: bool = True
+    """Whether a val split that a set brings along chooses checkpoints; false: it is trained on too, and val_fraction
+    of both is held out (Table 6 trains Flowers-102 on 2,040 images). Only for sets with a test split besides."""
     train_fraction: float = 1.0
     """Share of the training split that is used, the same for every class."""
     seed: int = 0

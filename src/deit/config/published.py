@@ -19,8 +19,15 @@ FOLDERS = {
     DataKind.cifar10: "cifar-10-batches-py",
     DataKind.cifar100: "cifar-100-python",
     DataKind.flowers102: "flowers-102",
+    DataKind.cars: "stanford_cars",
 }
 """What torchvision calls the folder of each set, below the root that it is given."""
+
+ANNOTATIONS = {
+    DataKind.inat2018: ("train2018.json", "val2018.json"),
+    DataKind.inat2019: ("train2019.json", "val2019.json"),
+}
+"""What lists the images of each year of iNaturalist, beside their folder."""
 
 
 def root_of(data: Data) -> Path:
@@ -35,9 +42,15 @@ def problems(data: Data) -> Iterator[str]:
     root = root_of(data)
     if data.kind in FOLDERS and not (root / FOLDERS[data.kind]).is_dir():
         folder = FOLDERS[data.kind]
+        fetched = "" if data.kind is DataKind.cars else ", or data.download=true"  # its publisher took it down
         yield (
             f"data={data.name} needs the folder {folder}/, which is not in {root};"
-            f" pass data.root=<folder that holds {folder}/>, or data.download=true"
+            f" pass data.root=<folder that holds {folder}/>{fetched}"
+        )
+    if data.kind in ANNOTATIONS and (missing := [n for n in ANNOTATIONS[data.kind] if not (root / n).is_file()]):
+        yield (
+            f"data={data.name} needs {' and '.join(missing)}, which are not in {root};"
+            " pass data.root=<folder that holds them and the images>"
         )
     if data.kind is DataKind.fashion_mnist:
         places = (root, root / "FashionMNIST" / "raw", FASHION_MNIST_SYSTEM)

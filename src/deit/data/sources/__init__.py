@@ -10,7 +10,8 @@ from deit.data.sources.division import divide
 from deit.data.sources.fashion_mnist import read_fashion_mnist
 from deit.data.sources.folders import read_folder, read_imagenet
 from deit.data.sources.hf import read_hf
-from deit.data.sources.torchvision_sets import read_cifar, read_flowers
+from deit.data.sources.inaturalist import read_inaturalist
+from deit.data.sources.torchvision_sets import read_cars, read_cifar, read_flowers
 
 __all__ = ["DataSet", "ImageError", "ImageSource", "Split", "open_dataset"]
 
@@ -20,6 +21,9 @@ READERS: dict[DataKind, Callable[[Data], Parts]] = {
     DataKind.cifar10: read_cifar,
     DataKind.cifar100: read_cifar,
     DataKind.flowers102: read_flowers,
+    DataKind.cars: read_cars,
+    DataKind.inat2018: read_inaturalist,
+    DataKind.inat2019: read_inaturalist,
     DataKind.imagenet: read_imagenet,
     DataKind.folder: read_folder,
     DataKind.hf: read_hf,

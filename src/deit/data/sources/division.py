@@ -1,10 +1,13 @@
 """From what a set brings along to its train, val and test splits."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from deit.config.errors import ConfigError
 from deit.config.material import Data
 from deit.data.sources.base import DataSet, ImageSource, Parts, Split
+from deit.data.sources.joined import JoinedImages
 from deit.data.splits import hold_out, take_fraction
 
 
@@ -19,6 +22,7 @@ def divide(data: Data, parts: Parts) -> DataSet:
     Raises:
         ConfigError: A split would be empty, because no class has two images to share between splits.
     """
+    parts = _joined(data, parts)
     train = np.arange(len(parts.train), dtype=np.int64)
     test_split = "test"
     if parts.test is not None:
@@ -35,6 +39,18 @@ def divide(data: Data, parts: Parts) -> DataSet:
         val = Split(parts.train, held)
     train = take_fraction(parts.train.labels, train, data.train_fraction, data.seed)
     return DataSet(Split(parts.train, train), val, test, parts.classes, test_split)
+
+
+def _joined(data: Data, parts: Parts) -> Parts:
+    """Under ``data.own_val=false``, train and val as one split, from which val is then held out anew."""
+    if data.own_val or parts.val is None:
+        return parts
+    if parts.test is None:
+        raise ConfigError(
+            f"data.own_val=false would train on the val split of data={data.kind.value}, which is what it is tested"
+            " on; leave data.own_val out"
+        )
+    return replace(parts, train=JoinedImages(parts.train, parts.val), val=None)
 
 
 def _whole(source: ImageSource) -> Split:

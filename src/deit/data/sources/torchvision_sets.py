@@ -1,4 +1,4 @@
-"""CIFAR-10, CIFAR-100 and Flowers-102 in the layouts that torchvision reads and downloads.
+"""CIFAR-10, CIFAR-100, Flowers-102 and Stanford Cars in the layouts that torchvision reads and downloads.
 
 torchvision is imported where it is used: loader processes import this package and not torchvision.
 """
@@ -52,6 +52,29 @@ def read_flowers(data: Data) -> Parts:
     return Parts(tuple(Flowers102.classes), part("train"), val=part("val"), test=part("test"))
 
 
+def read_cars(data: Data) -> Parts:
+    """Stanford Cars: 8,144 photographs to train on, 8,041 to test on.
+
+    Raises:
+        ConfigError: The files are missing or damaged, or were to be fetched: their publisher has taken them down.
+    """
+    if data.download:
+        raise ConfigError(
+            "data=cars can no longer be downloaded: its publisher has taken it down; pass data.root=<folder that holds"
+            " stanford_cars/> data.download=false"
+        )
+    root = _root(data)
+    from torchvision.datasets import StanfordCars
+
+    def part(split: str) -> tuple[ImageFiles, tuple[str, ...]]:
+        opened = _opened(data, lambda: StanfordCars(root, split=split))
+        paths, labels = zip(*opened._samples, strict=True)  # a private list: see _photographs
+        return ImageFiles(paths, np.array(labels, dtype=np.int64)), tuple(opened.classes)
+
+    train, classes = part("train")
+    return Parts(classes, train, test=part("test")[0])
+
+
 def _root(data: Data) -> Path:
     """Where the set's folder lies or is to be put; refuses here, before a slow import, if there is none."""
     root = root_of(data)
@@ -65,7 +88,10 @@ def _missing(data: Data, root: Path, how: str) -> ConfigError:
     return missing_files(
         f"data={data.kind.value} needs the folder {folder}/, which {how}",
         [root / folder],
-        [f"pass data.root=<folder that holds {folder}/>", "data.download=true"],
+        [
+            f"pass data.root=<folder that holds {folder}/>",
+            *([] if data.kind is DataKind.cars else ["data.download=true"]),
+        ],
     )
 
 

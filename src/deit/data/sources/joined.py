@@ -1,0 +1,30 @@
+"""Two sources as one: a set's own val split that is trained on too."""
+
+import numpy as np
+from PIL import Image
+
+from deit.data.sources.base import ImageSource
+
+
+class JoinedImages:
+    """The images of ``first``, then those of ``second``."""
+
+    def __init__(self, first: ImageSource, second: ImageSource) -> None:
+        self.parts = (first, second)
+        self.labels = np.concatenate([first.labels, second.labels])
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def image(self, index: int) -> Image.Image:
+        """The image at ``index``; raises ImageError if it cannot be decoded."""
+        part, position = self._at(index)
+        return part.image(position)
+
+    def describe(self, index: int) -> str:
+        part, position = self._at(index)
+        return part.describe(position)
+
+    def _at(self, index: int) -> tuple[ImageSource, int]:
+        first, second = self.parts
+        return (first, index) if index < len(first) else (second, index - len(first))

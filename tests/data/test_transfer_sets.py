@@ -1,0 +1,132 @@
+"""The sets of Table 6 that come as files of their publishers: Cars, iNaturalist, Flowers with val joined."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from deit.config import published
+from deit.config.errors import ConfigError
+from deit.config.material import Data, DataKind
+from deit.data.sources import open_dataset
+from deit.data.sources.arrays import ArrayImages
+from deit.data.sources.base import Parts
+from deit.data.sources.division import divide
+
+
+def settings(kind: DataKind, root: Path, **values: object) -> Data:
+    return Data(name=kind.value, kind=kind, root=str(root), **values)
+
+
+def picture(path: Path, colour: tuple[int, int, int]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (20, 16), colour).save(path)
+
+
+def cars(root: Path) -> Path:
+    """Two classes, three training and two test photographs, in the layout of the publisher's archives."""
+    scipy_io = pytest.importorskip("scipy.io")
+    base = root / "stanford_cars"
+    (base / "devkit").mkdir(parents=True)
+
+    def annotations(path: Path, folder: str, classes: list[int]) -> None:
+        fields = np.dtype([("bbox_x1", "O"), ("class", "O"), ("fname", "O")])
+        rows = np.empty((1, len(classes)), dtype=fields)
+        for i, label in enumerate(classes):
+            rows[0, i] = (1, label, f"{i:05d}.jpg")
+            picture(base / folder / f"{i:05d}.jpg", (100 * label, 10, 10))
+        scipy_io.savemat(path, {"annotations": rows})
+
+    annotations(base / "devkit/cars_train_annos.mat", "cars_train", [1, 2, 2, 1])
+    annotations(base / "cars_test_annos_withlabels.mat", "cars_test", [2, 1])
+    names = np.empty((1, 2), dtype=object)
+    names[0] = ["AM General Hummer", "Acura RL"]
+    scipy_io.savemat(base / "devkit/cars_meta.mat", {"class_names": names})
+    return root
+
+
+def test_cars_are_read_from_the_publishers_layout(tmp_path: Path) -> None:
+    found = open_dataset(settings(DataKind.cars, cars(tmp_path), val_fraction=0.5))
+    assert found.classes == ("AM General Hummer", "Acura RL")
+    assert (len(found.train), len(found.val), len(found.test), found.test_split) == (2, 2, 2, "test")
+    assert found.test.labels.tolist() == [1, 0], "classes are counted from 1 in the files"
+    red = np.asarray(found.test.source.image(0))[8, 8, 0]
+    assert abs(int(red) - 200) < 6
+
+
+def test_cars_cannot_be_downloaded_any_more(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="can no longer be downloaded"):
+        open_dataset(settings(DataKind.cars, tmp_path, download=True))
+    (problem,) = published.problems(settings(DataKind.cars, tmp_path))
+    assert "stanford_cars/" in problem
+    assert "data.download" not in problem
+
+
+def inaturalist(root: Path, year: int, **changes: object) -> Path:
+    """Two species, with categories neither sorted nor counted from 0."""
+    for split, species in (("train", [7, 3, 7, 3]), ("val", [3, 7])):
+        images = [{"id": 10 + i, "file_name": f"train_val{year}/{c}/{split}{i}.jpg"} for i, c in enumerate(species)]
+        for entry, category in zip(images, species, strict=True):
+            picture(root / str(entry["file_name"]), (20 * category, 0, 0))
+        content = {
+            "images": images,
+            "annotations": [{"image_id": 10 + i, "category_id": c} for i, c in reversed(list(enumerate(species)))],
+            "categories": [{"id": 7, "name": "Parus major"}, {"id": 3, "name": "Bellis perennis"}],
+            **changes,
+        }
+        (root / f"{split}{year}.json").write_text(json.dumps(content))
+    return root
+
+
+@pytest.mark.parametrize("year", [2018, 2019])
+def test_inaturalist_is_tested_on_its_val_split(tmp_path: Path, year: int) -> None:
+    found = open_dataset(settings(DataKind(f"inat{year}"), inaturalist(tmp_path, year)))
+    assert found.classes == ("Bellis perennis", "Parus major")
+    assert (len(found.train), len(found.val), len(found.test), found.test_split) == (4, 2, 2, "val")
+    assert found.train.labels.tolist() == [1, 0, 1, 0]
+    assert abs(int(np.asarray(found.train.source.image(0))[8, 8, 0]) - 140) < 6
+
+
+def test_annotations_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
+    for name in ("../secret.jpg", "/etc/passwd", "a/../../b.jpg"):
+        outside = [{"id": 10, "file_name": name}]
+        root = inaturalist(
+            tmp_path / name.replace("/", "_"), 2018, images=outside, annotations=[{"image_id": 10, "category_id": 3}]
+        )
+        with pytest.raises(ConfigError, match="which is outside"):
+            open_dataset(settings(DataKind.inat2018, root))
+
+
+def test_broken_annotations_are_named(tmp_path: Path) -> None:
+    root = inaturalist(tmp_path, 2018)
+    (root / "val2018.json").write_text('{"images": [], "annotations"')
+    with pytest.raises(ConfigError, match=r"val2018\.json cannot be read as the annotations"):
+        open_dataset(settings(DataKind.inat2018, root))
+    (root / "val2018.json").unlink()
+    (problem,) = published.problems(settings(DataKind.inat2018, root))
+    assert "needs val2018.json" in problem
+
+
+def grey(name: str, count: int) -> ArrayImages:
+    pixels = np.arange(count, dtype=np.uint8)[:, None, None, None].repeat(4, 1).repeat(4, 2).repeat(3, 3)
+    return ArrayImages(name, pixels, np.arange(count, dtype=np.int64) % 2)
+
+
+def test_a_val_split_joins_training_on_request(tmp_path: Path) -> None:
+    parts = Parts(("a", "b"), grey("train", 20), val=grey("val", 20), test=grey("test", 6))
+    kept = divide(settings(DataKind.flowers102, tmp_path), parts)
+    assert (len(kept.train), len(kept.val), len(kept.test)) == (20, 20, 6)
+    joined = divide(settings(DataKind.flowers102, tmp_path, own_val=False, val_fraction=0.1), parts)
+    assert (len(joined.train), len(joined.val), len(joined.test), joined.test_split) == (36, 4, 6, "test")
+    source = joined.train.source
+    assert [source.describe(i) for i in (0, 19, 20, 39)] == ["train[0]", "train[19]", "val[0]", "val[19]"]
+    assert np.asarray(source.image(25))[0, 0, 0] == 5
+    assert len(source) == 40
+
+
+def test_a_val_split_that_is_tested_on_is_not_trained_on(tmp_path: Path) -> None:
+    parts = Parts(("a", "b"), grey("train", 20), val=grey("val", 20))
+    with pytest.raises(ConfigError, match=r"data\.own_val=false would train on"):
+        divide(settings(DataKind.imagenet, tmp_path, own_val=False), parts)
