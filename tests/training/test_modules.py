@@ -115,7 +115,17 @@ def test_everything_promised_is_logged_every_epoch(
     settings = config(*SMALL)
     logged = fitted(settings, dataset, tmp_path, random_teacher(settings)).callback_metrics
     train = {"loss", "loss_label", "loss_teacher", "agreement", "lr", "images_per_s"}
-    val = {"acc1", "acc1_class", "acc1_distill", "acc1_fused", "acc5", "loss", "agreement", "teacher_acc1"}
+    val = {
+        "acc1",
+        "acc1_class",
+        "acc1_distill",
+        "acc1_fused",
+        "acc1_fused_logits",
+        "acc5",
+        "loss",
+        "agreement",
+        "teacher_acc1",
+    }
     assert set(logged) == {f"train/{name}" for name in train} | {f"val/{name}" for name in val}
     assert logged["val/acc1"] == logged["val/acc1_fused"]
 

@@ -15,7 +15,10 @@ from torch import nn
 
 from deit.config.errors import ConfigError
 from deit.config.network import Model, Scale
-from deit.models.students import build_transformer
+from deit.models.vit import build_transformer
+
+_WIDTH = 1 / 8
+_EFFICIENTNET_WIDTH = 1 / 4  # an eighth would leave some layers a single channel
 
 _DEIT = re.compile(r"deit_(tiny|small|base)(_distilled)?_patch16_(224|384)")
 _REGNET = re.compile(r"regnet[xy]_\d{3}")
@@ -56,13 +59,15 @@ def has_nano_form(name: str) -> bool:
     return variant in _RESNET_LAYERS or variant in _EFFICIENTNET_FACTORS or _DEIT.fullmatch(variant) is not None
 
 
-def build_nano(name: str, scale: Scale, *, width: float, image_size: int, num_classes: int) -> nn.Module:
+def build_nano(name: str, scale: Scale, *, width: float | None, image_size: int, num_classes: int) -> nn.Module:
     """The small form of ``name`` with fresh weights: normalised (B, 3, S, S) to (B, num_classes) logits.
 
-    width: over the published network's, in (0, 1]. A DeiT takes no heed of it: as for students, its width is its
-    heads times the scale's head_dim. Raises ConfigError where patches do not fill its image.
+    width: over the published network's, in (0, 1]; None: what suits the family. A DeiT takes no heed of it: as for
+    students, its width is its heads times the scale's head_dim. Raises ConfigError where patches do not fill its image.
     """
     variant = name.split(".")[0]
+    if width is None:
+        width = _EFFICIENTNET_WIDTH if variant in _EFFICIENTNET_FACTORS else _WIDTH
     if match := _DEIT.fullmatch(variant):
         return _deit(match[1], match[2] is not None, scale, image_size, num_classes)
     if variant in _RESNET_LAYERS:

@@ -13,14 +13,15 @@ _PATIENCE = 5  # seconds for a host to answer at all; the hub's own five retries
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # names that timm gives to the files it publishes
 
 
-def published_weights(name: str, card: PretrainedCfg) -> Path:
+def published_weights(name: str, card: PretrainedCfg, key: str) -> Path:
     """The file with the published weights of ``name``, downloaded unless it is here already.
 
-    card: timm's record of the weights. Raises ConfigError, within seconds where there is no network, saying where a
-    file could be put instead.
+    card: timm's record of the weights. key: what takes a file of them instead, for the message. Raises ConfigError,
+    within seconds where there is no network, saying where a file could be put instead.
     """
     if not card.has_weights:
-        raise ConfigError(f"timm publishes no weights for {name}; pass teacher.source=fit or {_by_hand(card)}")
+        way_out = "teacher.source=fit or " if key == "teacher.checkpoint" else ""
+        raise ConfigError(f"timm publishes no weights for {name}; pass {way_out}{_by_hand(card, key)}")
     if (here := _already_here(card)) is not None:
         return here
     try:
@@ -29,16 +30,16 @@ def published_weights(name: str, card: PretrainedCfg) -> Path:
         reason = (str(fault).splitlines() or [""])[0] or type(fault).__name__
         raise ConfigError(
             f"the published weights of {name} could not be had ({reason}); possible: a file of them;"
-            f" pass {_by_hand(card)}"
+            f" pass {_by_hand(card, key)}"
         ) from None
 
 
-def _by_hand(card: PretrainedCfg) -> str:
+def _by_hand(card: PretrainedCfg, key: str) -> str:
     if (url := _url(card)) is not None:
-        return f"teacher.checkpoint=<file>, such as {Path(url).name} from {url}"
+        return f"{key}=<file>, such as {Path(url).name} from {url}"
     if card.hf_hub_id:
-        return f"teacher.checkpoint=<file>, such as {_HUB_FILES[0]} from {constants.ENDPOINT}/{card.hf_hub_id}"
-    return "teacher.checkpoint=<file>"
+        return f"{key}=<file>, such as {_HUB_FILES[0]} from {constants.ENDPOINT}/{card.hf_hub_id}"
+    return f"{key}=<file>"
 
 
 def _url(card: PretrainedCfg) -> str | None:

@@ -1,17 +1,23 @@
-"""Students: data-efficient image transformers, with or without a distillation token (Figure 2).
+"""Students: data-efficient image transformers, with or without a distillation token (Figure 2), and what else
+learns in their place.
 
 Shapes: B batch, N patch tokens, D width, K classes.
 """
 
 from collections.abc import Sequence
+from functools import partial
 from typing import NamedTuple
 
 from timm.models.deit import VisionTransformerDistilled
-from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
-from deit.config.network import Model, Scale
+from deit.config.errors import ConfigError
+from deit.config.network import Family, Model, Scale
+from deit.models import networks
+from deit.models.nano import build_nano, has_nano_form
+from deit.models.precision import attention_in_float32
 from deit.models.preprocess import Preprocess
+from deit.models.vit import build_transformer
 
 
 class Heads(NamedTuple):
@@ -24,26 +30,41 @@ class Heads(NamedTuple):
 
 
 class Student(nn.Module):
-    """A vision transformer in timm's layout behind its own preprocessing.
+    """A network in timm's layout behind its own preprocessing.
 
-    ``net.state_dict()`` has the keys of timm's ``deit_*`` models, hence of the released checkpoints.
+    ``net.state_dict()`` has the keys of timm's networks, for a DeiT those of the released checkpoints.
+
+    Args:
+        eval_mode: Never leave evaluation mode: train without dropout and stochastic depth.
     """
 
-    def __init__(self, net: VisionTransformer, preprocess: Preprocess) -> None:
+    def __init__(self, net: nn.Module, preprocess: Preprocess, *, eval_mode: bool = False) -> None:
         super().__init__()
         self.net = net
         self.preprocess = preprocess
+        self.eval_mode = eval_mode
+
+    @property
+    def two_heads(self) -> bool:
+        """Whether there is a distillation token, with a head of its own."""
+        return isinstance(self.net, VisionTransformerDistilled)
+
+    def train(self, mode: bool = True) -> "Student":
+        """To training mode, or to evaluation mode: as `torch.nn.Module` has it, but for ``eval_mode``."""
+        super().train(mode and not self.eval_mode)
+        return self
 
     def forward(self, images: Tensor) -> Heads:
-        """(B, 3, H, W) in [0, 1] to both heads' logits.
+        """(B, 3, H, W) in [0, 1] to the heads' logits.
 
         Apart in training and in evaluation: timm's own forward averages the logits as soon as it is in eval mode,
         which hides the heads that Table 3 compares.
         """
-        tokens = self.net.forward_features(self.preprocess(images))  # (B, 1 or 2 + N, D)
-        classes = self.net.head(tokens[:, 0])
-        distill = self.net.head_dist(tokens[:, 1]) if isinstance(self.net, VisionTransformerDistilled) else None
-        return Heads(classes, distill)
+        images = self.preprocess(images)
+        if not isinstance(self.net, VisionTransformerDistilled):
+            return Heads(self.net(images), None)
+        tokens = self.net.forward_features(images)  # (B, 2 + N, D)
+        return Heads(self.net.head(tokens[:, 0]), self.net.head_dist(tokens[:, 1]))
 
 
 def build_student(
@@ -58,33 +79,43 @@ def build_student(
 ) -> Student:
     """A student with fresh weights for images of ``image_size`` pixels a side.
 
-    mean, std: per-channel statistics of images in [0, 1].
+    mean, std: per-channel statistics of images in [0, 1]. Raises ConfigError for a network that timm does not know,
+    or that lacks what ``model`` asks of it.
     """
-    net = build_transformer(model, scale, image_size=image_size, token=token, num_classes=num_classes)
-    return Student(net, Preprocess(mean, std, image_size))
+    if model.family is Family.timm:
+        net = _of_timm(model, scale, image_size, num_classes)
+    else:
+        net = build_transformer(model, scale, image_size=image_size, token=token, num_classes=num_classes)
+    if model.checkpoint_blocks:
+        _checkpoint_blocks(net, model)
+    if model.float32_attention:
+        attention_in_float32(net)
+    return Student(net, Preprocess(mean, std, image_size), eval_mode=model.eval_mode)
 
 
-def build_transformer(
-    model: Model, scale: Scale, *, image_size: int, token: bool, num_classes: int
-) -> VisionTransformer:
-    """The network of a student alone, initialised as in DeiT: it expects normalised images of ``image_size``."""
-    assert image_size % scale.patch_size == 0, f"{image_size} pixels do not divide into patches of {scale.patch_size}"
-    network = VisionTransformerDistilled if token else VisionTransformer
-    net = network(
-        img_size=image_size,
-        patch_size=scale.patch_size,
-        num_classes=num_classes,
-        embed_dim=model.heads * scale.head_dim if model.embed_dim is None else model.embed_dim,
-        depth=scale.depth,
-        num_heads=model.heads,
-        mlp_ratio=model.mlp_ratio,
-        drop_path_rate=model.drop_path,  # timm lets it grow linearly from 0 to this over the blocks
-        # DeiT's single dropout rate acted on tokens and after both projections, never on attention or the head.
-        pos_drop_rate=model.dropout,
-        proj_drop_rate=model.dropout,
-    )
-    # timm starts this token at a std of 1e-6 today; DeiT started it as it did every other weight. Position
-    # embedding, distillation token and all linear layers, both heads included, already are at 0.02.
-    assert net.cls_token is not None
-    nn.init.trunc_normal_(net.cls_token, std=0.02)
-    return net
+def _of_timm(model: Model, scale: Scale, image_size: int, num_classes: int) -> nn.Module:
+    assert model.net is not None, "the configuration's rules ask for the network's name"
+    record = networks.card(model.net, "model.net")
+    rates = {"drop_path_rate": model.drop_path, "drop_rate": model.dropout}
+    rates = {name: rate for name, rate in rates.items() if rate > 0}
+    build = networks.form(model.net, record, image_size)
+    if scale.shrink > 1 and has_nano_form(model.net):
+        build = partial(build_nano, model.net, scale, width=None, image_size=image_size)
+    try:
+        return build(num_classes=num_classes, **rates)  # pyright: ignore[reportArgumentType] - of the two forms at once
+    except TypeError as fault:
+        raise ConfigError(
+            f"{model.net} takes no {' and no '.join(rates)} ({fault}); pass model.drop_path=0 model.dropout=0"
+        ) from None
+
+
+def _checkpoint_blocks(net: nn.Module, model: Model) -> None:
+    switch = getattr(net, "set_grad_checkpointing", None)
+    try:
+        assert switch is not None
+        switch(True)
+    except AssertionError:  # timm's own answer where a network has no such blocks
+        raise ConfigError(
+            f"model.checkpoint_blocks=true, but {model.net or model.name} has no blocks that can be computed twice;"
+            " pass model.checkpoint_blocks=false, or trainer.accumulate=2 to need less memory"
+        ) from None

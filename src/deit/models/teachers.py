@@ -3,26 +3,28 @@
 Shapes: B batch, K classes.
 """
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
+from typing import cast
 
-import timm
 import torch
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
-from deit.config.errors import ConfigError, nearest
+from deit.config.errors import ConfigError
 from deit.config.network import Scale
 from deit.config.teaching import Teacher, TeacherSource
+from deit.models.files import State, read_metadata, read_state
 from deit.models.nano import build_nano, has_nano_form
+from deit.models.networks import card, classifiers, form
 from deit.models.preprocess import Inputs, Preprocess
 from deit.models.published import published_weights
-from deit.models.weights import State, load_exactly, read_metadata, read_state
+from deit.models.weights import load_exactly
 
-__all__ = ["FrozenTeacher", "TeacherNetwork", "build_teacher", "has_nano_form"]
+__all__ = ["Ensemble", "FrozenTeacher", "TeacherNetwork", "build_teacher", "has_nano_form"]
 
 
 class TeacherNetwork(nn.Module):
@@ -37,6 +39,27 @@ class TeacherNetwork(nn.Module):
         """(B, 3, H, W) in [0, 1] to (B, K) logits."""
         return self.net(self.preprocess(images).contiguous(memory_format=torch.channels_last))
 
+    def sizes(self, given: int) -> list[int]:
+        """Side of the images that it sees, of those ``given`` to it."""
+        return [self.preprocess.inputs.image_size or given]
+
+
+class Ensemble(nn.Module):
+    """Several teachers as one: the mean of their probabilities."""
+
+    def __init__(self, members: Sequence[TeacherNetwork]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [0, 1] to (B, K) logits: the logarithm of the mean, whose softmax is the mean again."""
+        answers = torch.stack([member(images).float().log_softmax(dim=-1) for member in self.members])
+        return answers.logsumexp(dim=0) - math.log(len(self.members))
+
+    def sizes(self, given: int) -> list[int]:
+        """Sides of the images that its members see, of those ``given`` to it."""
+        return [size for member in self.members for size in cast(TeacherNetwork, member).sizes(given)]
+
 
 class FrozenTeacher:
     """A teacher that only answers.
@@ -45,7 +68,7 @@ class FrozenTeacher:
     its gradient buckets. Moving it to a device is therefore up to its owner.
     """
 
-    def __init__(self, network: TeacherNetwork, name: str) -> None:
+    def __init__(self, network: TeacherNetwork | Ensemble, name: str) -> None:
         self.network = network.requires_grad_(False).eval()
         self.name = name
         self._second_core = ThreadPoolExecutor(max_workers=1)
@@ -92,49 +115,33 @@ def build_teacher(
     """The teacher with the weights that ``source`` stands for, predicting ``num_classes`` classes.
 
     image_size, mean, std: of the student and the data. A teacher without published or recorded ones of its own takes
-    these; ``teacher.image_size`` wins over either. At nano scale a family that has a small form takes it, unless the
-    published weights are asked for: these exist in the published form alone.
+    these; ``teacher.image_size`` and ``teacher.same_size`` win over either. At nano scale a family that has a small
+    form takes it, unless the published weights are asked for: these exist in the published form alone.
 
     Raises ConfigError for an unknown name, for weights that cannot be had or do not fit, and for a head that
     predicts another number of classes.
     """
     assert source is not TeacherSource.auto, "the configuration resolves auto"
-    card = _card(teacher.name)
+    record = card(teacher.name, "teacher.name")
     given = Inputs(tuple(mean), tuple(std), image_size)
-    published = Inputs(tuple(card.mean), tuple(card.std), card.input_size[-1])
+    published = Inputs(tuple(record.mean), tuple(record.std), record.input_size[-1])
     if source is TeacherSource.pretrained:
-        inputs = _sized(published, teacher)
-        net = _pretrained(teacher, card, inputs, num_classes)
+        inputs = _sized(published, teacher, image_size)
+        net = _pretrained(teacher, record, inputs, num_classes)
     elif source is TeacherSource.checkpoint:
         path = _checkpoint(teacher)
         recorded = Inputs.from_metadata(read_metadata(path))
-        inputs = _sized(recorded or (given if scale.shrink > 1 else published), teacher)
-        net = _from_file(teacher, scale, card, inputs, num_classes, path)
+        inputs = _sized(recorded or (given if scale.shrink > 1 else published), teacher, image_size)
+        net = _from_file(teacher, scale, record, inputs, num_classes, path)
     else:
-        inputs = _sized(given, teacher)
-        net = _fresh(teacher, scale, card, inputs, num_classes)
+        inputs = _sized(given, teacher, image_size)
+        net = _fresh(teacher, scale, record, inputs, num_classes)
     return TeacherNetwork(net, Preprocess(inputs.mean, inputs.std, inputs.image_size))
 
 
-def _card(name: str) -> PretrainedCfg:
-    """timm's record of the weights called ``name``: their size, statistics, classes and whereabouts."""
-    variant, _, tag = name.partition(".")
-    if not timm.is_model(variant):
-        guess = nearest(variant, timm.list_models())
-        hint = "" if guess is None else f"; pass teacher.name={guess}"
-        raise ConfigError(f"timm has no network called {variant}; possible: names from timm.list_models(){hint}")
-    names = timm.list_models(f"{variant}.*", include_tags=True) if tag else []
-    if tag and name not in names:
-        guess = nearest(name, names) or variant
-        raise ConfigError(
-            f"{variant} has no weights called {tag}; possible: {', '.join(names) or variant}; pass teacher.name={guess}"
-        )
-    card = timm.get_pretrained_cfg(name)
-    assert card is not None, f"timm registers {variant} without a record"
-    return card
-
-
-def _sized(inputs: Inputs, teacher: Teacher) -> Inputs:
+def _sized(inputs: Inputs, teacher: Teacher, student_size: int) -> Inputs:
+    if teacher.same_size:
+        return replace(inputs, image_size=student_size)
     return inputs if teacher.image_size is None else replace(inputs, image_size=teacher.image_size)
 
 
@@ -144,21 +151,14 @@ def _checkpoint(teacher: Teacher) -> str:
     return teacher.checkpoint
 
 
-def _timm_form(teacher: Teacher, card: PretrainedCfg, inputs: Inputs) -> Callable[..., nn.Module]:
-    """timm.create_model for this teacher; networks bound to a size, as by position embeddings, are told theirs."""
-    if card.fixed_input_size and inputs.image_size is not None:
-        return partial(timm.create_model, teacher.name, img_size=inputs.image_size)
-    return partial(timm.create_model, teacher.name)
-
-
 def _from_file(
-    teacher: Teacher, scale: Scale, card: PretrainedCfg, inputs: Inputs, num_classes: int, path: str
+    teacher: Teacher, scale: Scale, record: PretrainedCfg, inputs: Inputs, num_classes: int, path: str
 ) -> nn.Module:
     state = read_state(path)
     if not _is_nano(teacher, scale):
-        return _filled(teacher, card, inputs, num_classes, state, path)
-    _refuse_other_classes(state, card, num_classes, path)
-    net = _fresh(teacher, scale, card, inputs, num_classes)
+        return _filled(teacher, record, inputs, num_classes, state, path)
+    _refuse_other_classes(state, record, num_classes, path)
+    net = _fresh(teacher, scale, record, inputs, num_classes)
     load_exactly(net, state, path)
     return net
 
@@ -167,40 +167,41 @@ def _is_nano(teacher: Teacher, scale: Scale) -> bool:
     return scale.shrink > 1 and has_nano_form(teacher.name)
 
 
-def _fresh(teacher: Teacher, scale: Scale, card: PretrainedCfg, inputs: Inputs, num_classes: int) -> nn.Module:
+def _fresh(teacher: Teacher, scale: Scale, record: PretrainedCfg, inputs: Inputs, num_classes: int) -> nn.Module:
     if _is_nano(teacher, scale):
         assert inputs.image_size is not None, "fresh teachers are built for the images of the data"
         return build_nano(
             teacher.name, scale, width=teacher.nano_width, image_size=inputs.image_size, num_classes=num_classes
         )
-    return _timm_form(teacher, card, inputs)(num_classes=num_classes)
+    return form(teacher.name, record, inputs.image_size)(num_classes=num_classes)
 
 
-def _pretrained(teacher: Teacher, card: PretrainedCfg, inputs: Inputs, num_classes: int) -> nn.Module:
-    if card.num_classes != num_classes:  # known before anything is downloaded
+def _pretrained(teacher: Teacher, record: PretrainedCfg, inputs: Inputs, num_classes: int) -> nn.Module:
+    if record.num_classes != num_classes:  # known before anything is downloaded
         raise ConfigError(
-            f"the published weights of {teacher.name} predict {card.num_classes} classes, the data have {num_classes};"
-            " pass teacher.source=fit to train a teacher on these data, or teacher.checkpoint=<file of one for them>"
+            f"the published weights of {teacher.name} predict {record.num_classes} classes, the data have"
+            f" {num_classes}; pass teacher.source=fit to train a teacher on these data, or teacher.checkpoint=<file of"
+            " one for them>"
         )
-    path = published_weights(teacher.name, card)
-    return _filled(teacher, card, inputs, num_classes, read_state(path), str(path))
+    path = published_weights(teacher.name, record, "teacher.checkpoint")
+    return _filled(teacher, record, inputs, num_classes, read_state(path), str(path))
 
 
 def _filled(
-    teacher: Teacher, card: PretrainedCfg, inputs: Inputs, num_classes: int, state: State, path: str
+    teacher: Teacher, record: PretrainedCfg, inputs: Inputs, num_classes: int, state: State, path: str
 ) -> nn.Module:
     """timm's network filled from ``state``, whose keys timm translates where they are of another code base.
 
     timm is told that the weights predict as many classes as the network does: told otherwise, it would throw the
     head away, load the rest loosely, and hand back random answers without a word.
     """
-    _refuse_other_classes(state, card, num_classes, path)
+    _refuse_other_classes(state, record, num_classes, path)
     try:
-        net = _timm_form(teacher, card, inputs)(
+        net = form(teacher.name, record, inputs.image_size)(
             pretrained=True, pretrained_cfg_overlay={"state_dict": state, "num_classes": num_classes}
         )
     except (RuntimeError, KeyError) as fault:
-        _refuse_other_head(str(fault), card, num_classes, path)
+        _refuse_other_head(str(fault), record, num_classes, path)
         told = "; ".join(line.strip()[:200] for line in str(fault).splitlines()[1:4]) or str(fault)[:200]
         raise ConfigError(
             f"{path} does not fit {teacher.name}; {told}; pass the file of a network of the same form"
@@ -209,24 +210,18 @@ def _filled(
     return net
 
 
-def _refuse_other_classes(state: State, card: PretrainedCfg, num_classes: int, path: str) -> None:
-    for classifier in _classifiers(card):
+def _refuse_other_classes(state: State, record: PretrainedCfg, num_classes: int, path: str) -> None:
+    for classifier in classifiers(record):
         weight = state.get(f"{classifier}.weight")
-        if weight is not None and weight.shape[0] != num_classes + (card.label_offset or 0):
+        if weight is not None and weight.shape[0] != num_classes + (record.label_offset or 0):
             raise _other_classes(path, weight.shape[0], num_classes)
 
 
-def _refuse_other_head(fault: str, card: PretrainedCfg, num_classes: int, path: str) -> None:
+def _refuse_other_head(fault: str, record: PretrainedCfg, num_classes: int, path: str) -> None:
     """The same for keys of another code base: only timm's complaint gives them their names here."""
-    for classifier in _classifiers(card):
+    for classifier in classifiers(record):
         if match := re.search(rf"size mismatch for {re.escape(classifier)}\.weight:.*?\[(\d+)", fault):
             raise _other_classes(path, int(match[1]), num_classes)
-
-
-def _classifiers(card: PretrainedCfg) -> tuple[str, ...]:
-    if card.classifier is None:
-        return ()
-    return (card.classifier,) if isinstance(card.classifier, str) else tuple(card.classifier)
 
 
 def _other_classes(path: str, found: int, num_classes: int) -> ConfigError:

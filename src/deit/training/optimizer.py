@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-from timm.optim import Lamb
+from timm.optim.lamb import Lamb
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 

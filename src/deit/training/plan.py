@@ -11,7 +11,7 @@ from deit.config.teaching import TeacherSource
 from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet, open_dataset
 from deit.models.students import Student
-from deit.models.teachers import TeacherNetwork
+from deit.models.teachers import Ensemble, TeacherNetwork
 from deit.training import probe, teachers
 from deit.training.optimizer import schedule
 from deit.training.run import configure_torch, keyed_data, make_student, suited
@@ -84,7 +84,7 @@ def _steps(config: Config, data: KeyedData) -> Rows:
     ]
 
 
-def _teacher(config: Config, dataset: DataSet, teacher: TeacherNetwork | None) -> Rows:
+def _teacher(config: Config, dataset: DataSet, teacher: TeacherNetwork | Ensemble | None) -> Rows:
     if teacher is None:
         return [("teacher", "none")]
     whence = {
@@ -101,7 +101,7 @@ def _teacher(config: Config, dataset: DataSet, teacher: TeacherNetwork | None) -
     return [
         ("teacher", f"{' + '.join(m.teacher.name for m in members)}, {whence[config.teacher_source]}"),
         *([("", f"{to_do} of {len(members)} are to be fitted first, which is not in the estimate")] if to_do else []),
-        ("it sees", f"{sees}, at {' and '.join(teacher.sizes(config.image_size))} pixels"),
+        ("it sees", f"{sees}, at {' and '.join(map(str, teacher.sizes(config.image_size)))} pixels"),
         ("distillation", how),
     ]
 

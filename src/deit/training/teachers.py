@@ -19,8 +19,8 @@ from deit.config.schema import Config
 from deit.config.teaching import Teacher, TeacherSource
 from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet
+from deit.models.files import save_weights
 from deit.models.teachers import Ensemble, FrozenTeacher, TeacherNetwork, build_teacher
-from deit.models.weights import save_weights
 from deit.training.modules import TeacherModule
 from deit.training.trainer import plain_trainer
 

@@ -1,0 +1,120 @@
+"""Weights files: read without executing anything, written whole or not at all."""
+
+import json
+import os
+import zipfile
+from argparse import Namespace
+from collections.abc import Mapping
+from pathlib import Path
+from pickle import UnpicklingError
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from deit.config.errors import ConfigError
+
+State = dict[str, Tensor]
+
+_CONTAINERS = ("model", "model_ema", "state_dict")  # the official code's two, then Lightning's and timm's
+_WRAPPERS = ("module.", "model.", "network.", "student.", "net.")  # what DDP and modules of ours put before a name
+_STUDENT = "student.net."  # where our Lightning checkpoints keep the student
+_AVERAGE = "average.module.net."  # and where the average of its weights
+_CONVERT = (
+    "keep the tensors alone, in a process that trusts the file: "
+    "torch.save({'model': torch.load(<file>, weights_only=False)['model']}, <new file>)"
+)
+
+
+def read_state(path: str | Path, *, ema: bool = False) -> State:
+    """The tensors of a weights file by their bare names, on the CPU.
+
+    Understands safetensors, released DeiT files, checkpoints of the official code and Lightning's of ours (of which
+    it takes the student only). ema: the averaged weights that a checkpoint holds beside the others. Raises
+    ConfigError, naming the file, for anything that is missing, is no checkpoint, holds no averaged weights that were
+    asked for, or would have to execute code in order to be read.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path} is not a file; pass the path of a .pth, .safetensors or .ckpt file")
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    containers = ("model_ema", "state_dict") if ema else _CONTAINERS
+    held = [name for name in containers if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)]
+    if ema and not held:
+        raise _no_average(path)
+    if isinstance(content, Mapping) and held:
+        content = content[held[0]]
+    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise ConfigError(
+            f"{path} holds no weights; possible are tensors by name, at the top or under one of"
+            f" {', '.join(_CONTAINERS)}; {_CONVERT}"
+        )
+    state = {str(name).replace("_orig_mod.", ""): tensor for name, tensor in content.items()}
+    ours = any(name.startswith(_STUDENT) for name in state)
+    if ema and "model_ema" not in held and not any(name.startswith(_AVERAGE) for name in state):
+        raise _no_average(path)
+    return _bare(state, (_AVERAGE if ema else _STUDENT) if ours else "")
+
+
+def _no_average(path: Path) -> ConfigError:
+    return ConfigError(
+        f"{path} holds no averaged weights, which init_ema=true asks for; possible are checkpoints of runs with"
+        " optim.ema, and the official code's with model_ema; pass init_ema=false"
+    )
+
+
+def _read_safetensors(path: Path) -> State:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as fault:
+        raise ConfigError(f"{path} is no safetensors file ({fault}); pass another, or make it anew") from None
+
+
+def _read_torch(path: Path) -> object:
+    try:
+        # The official code stores its command line beside the weights: a Namespace is data, not code.
+        with torch.serialization.safe_globals([Namespace]):
+            # Files from before torch 1.6 are no zip archives and cannot be mapped.
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+    except UnpicklingError as fault:
+        reason = next((line for line in str(fault).splitlines() if "GLOBAL" in line), "it is no pickle of tensors")
+        raise ConfigError(f"{path} was refused: reading it could run code ({reason.strip()}); {_CONVERT}") from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as fault:
+        reason = (str(fault).splitlines() or [type(fault).__name__])[0]
+        raise ConfigError(f"{path} is no checkpoint ({reason}); pass a .pth, .safetensors or .ckpt file") from None
+
+
+def _bare(state: State, part: str) -> State:
+    """What begins with ``part``, without it and without the prefixes that wrappers and compilers put before names."""
+    state = {name.removeprefix(part): tensor for name, tensor in state.items() if name.startswith(part)}
+    while prefix := next((p for p in _WRAPPERS if all(name.startswith(p) for name in state)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
+    return state
+
+
+def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
+    """Tensors and strings as a safetensors file: after a crash, the old file or the new one, never half of one."""
+    path = Path(path)
+    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    # Clones, because safetensors refuses tensors that share memory, as those of tied or flattened modules do.
+    tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_dict.items()}
+    try:
+        save_file(tensors, draft, dict(metadata))
+        with draft.open("rb") as file:
+            os.fsync(file.fileno())
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def read_metadata(path: str | Path) -> dict[str, str]:
+    """The strings that `save_weights` put beside the tensors; empty for formats that carry none."""
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        return {}
+    try:
+        with safe_open(path, framework="pt") as file:
+            return dict(file.metadata() or {})
+    except (SafetensorError, OSError, json.JSONDecodeError) as fault:
+        raise ConfigError(f"{path} is no safetensors file ({fault}); pass another, or make it anew") from None
