@@ -3,7 +3,8 @@ import timm
 import torch
 from torch import Tensor, nn
 
-from deit.config.network import Model, Scale
+from deit.config.errors import ConfigError
+from deit.config.network import Family, Model, Scale
 from deit.models.students import Student, build_student
 
 IDENTITY = {"mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0)}
@@ -114,3 +115,72 @@ def test_a_student_normalises_and_resizes_what_it_is_given(nano: Scale, tiny: Mo
 def test_only_the_network_is_in_the_state_dict(nano: Scale, tiny: Model) -> None:
     student: Student = build_student(tiny, nano, image_size=28, token=True, num_classes=10, **IDENTITY)
     assert all(name.startswith("net.") for name in student.state_dict())
+
+
+FAMILIES = {
+    "deit3": Model(name="deit3", family=Family.deit3, heads=3, layer_scale=1e-4, drop_path_grows=False),
+    "cait": Model(name="cait", family=Family.cait, heads=4, head_dim=48, depth=24, layer_scale=1e-5),
+    "a convnet": Model(name="timm", family=Family.timm, net="resnet50", drop_path=0),
+    "timm's own size": Model(name="timm", family=Family.timm, net="mobilenetv3_small_050", drop_path=0.1),
+    "a transformer of timm": Model(name="timm", family=Family.timm, net="deit_tiny_patch16_224", drop_path=0),
+}
+
+
+def of(model: Model, nano: Scale, **changes: object) -> Student:
+    changed = Model(**vars(model) | changes)
+    token = changed.family is Family.deit3
+    return build_student(changed, nano, image_size=28, token=token, num_classes=10, mean=(0, 0, 0), std=(1, 1, 1))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_learns(family: str, nano: Scale, images: Tensor) -> None:
+    student = of(FAMILIES[family], nano).train()
+    classes, distill = student(images)
+    assert classes.shape == (2, 10)
+    assert (distill is not None) == student.two_heads == (family == "deit3")
+    loss = sum(logits.square().mean() for logits in (classes, distill) if logits is not None)
+    loss.backward()
+    gradients = [parameter.grad for parameter in student.parameters()]
+    assert all(gradient is not None and gradient.isfinite().all() for gradient in gradients)
+
+
+def test_at_nano_scale_depth_and_width_keep_their_proportions(nano: Scale) -> None:
+    cait = of(FAMILIES["cait"], nano).net
+    assert (len(cait.blocks), len(cait.blocks_token_only), cait.embed_dim) == (12, 2, 4 * 12)
+
+
+@pytest.mark.parametrize("family", ["deit3", "cait", "a transformer of timm"])
+def test_blocks_computed_twice_give_the_same_gradients(family: str, nano: Scale, images: Tensor) -> None:
+    gradients = []
+    for twice in (False, True):
+        torch.manual_seed(0)
+        student = of(FAMILIES[family], nano, checkpoint_blocks=twice, drop_path=0).train()
+        student(images).classes.square().sum().backward()
+        gradients.append([p.grad for p in student.parameters() if p.grad is not None])
+    assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(*gradients, strict=True))
+
+
+def test_a_student_in_eval_mode_stays_there(nano: Scale) -> None:
+    student = of(FAMILIES["deit3"], nano, eval_mode=True).train()
+    assert not any(module.training for module in student.modules())
+    assert of(FAMILIES["deit3"], nano).train().training
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"net": "resnet5000"}, "timm has no network called resnet5000.*pass model.net="),
+        ({"net": "vgg11", "drop_path": 0.1}, "vgg11 takes no drop_path_rate.*model.drop_path=0"),
+        ({"net": "resnet18", "dropout": 0.1}, "resnet18 takes no drop_rate.*model.dropout=0"),
+        ({"net": "convnext_atto"}, "convnext_atto cannot see images of 28 pixels.*resolution.pixels"),
+    ],
+)
+def test_what_a_network_of_timm_cannot_do_is_refused(changes: dict[str, object], words: str, nano: Scale) -> None:
+    with pytest.raises(ConfigError, match=words):
+        of(Model(name="timm", family=Family.timm, drop_path=0), nano, **changes)
+
+
+def test_a_network_without_blocks_cannot_compute_them_twice(nano: Scale) -> None:
+    vgg = Model(name="timm", family=Family.timm, net="vgg11", drop_path=0, checkpoint_blocks=True)
+    with pytest.raises(ConfigError, match=r"vgg11 has no blocks that can be computed twice.*trainer\.accumulate"):
+        build_student(vgg, nano, image_size=64, token=False, num_classes=2, mean=(0, 0, 0), std=(1, 1, 1))

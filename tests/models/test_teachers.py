@@ -15,7 +15,7 @@ from deit.config.teaching import Teacher, TeacherSource
 from deit.models.files import save_weights
 from deit.models.nano import build_nano
 from deit.models.preprocess import Inputs
-from deit.models.teachers import FrozenTeacher, TeacherNetwork, build_teacher, has_nano_form
+from deit.models.teachers import Ensemble, FrozenTeacher, TeacherNetwork, build_teacher, has_nano_form
 
 FOLDER = Path(__file__).parents[2] / "conf" / "teacher"
 NAMES = sorted(path.stem for path in FOLDER.glob("*.yaml") if path.stem not in ("none", "ensemble"))
@@ -254,3 +254,20 @@ def test_a_module_that_holds_a_frozen_teacher_does_not_contain_it(nano: Scale) -
     assert set(module.state_dict()) == {"weight", "bias"}
     assert copy.deepcopy(module).teacher is module.teacher
     assert module.teacher.to("cpu") is module.teacher
+
+
+def test_an_ensemble_averages_probabilities(nano: Scale, images: Tensor) -> None:
+    members = [random(configured(name), nano).eval() for name in ("regnety_040", "resnet50")]
+    members[1].net.get_classifier().bias.data.fill_(0).index_fill_(0, torch.tensor([3]), 50.0)  # sure of class 3
+    together = FrozenTeacher(Ensemble(members), "both")
+    answer = together.answer(images)
+    expected = torch.stack([member(images).softmax(-1) for member in members]).mean(0)
+    assert torch.allclose(answer.softmax(-1), expected, atol=1e-6)
+    assert torch.allclose(answer.exp().sum(-1), torch.ones(2), atol=1e-5)
+    assert Ensemble(members).sizes(28) == [28, 28]
+
+
+def test_a_teacher_sees_the_students_size_on_request(nano: Scale) -> None:
+    same = Teacher(name="resnet50.tv_in1k", same_size=True)
+    for size in (28, 48):
+        assert random(same, nano, image_size=size).sizes(7) == [size]

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from functools import partial
 from typing import NamedTuple
 
+import torch
 from timm.models.deit import VisionTransformerDistilled
 from torch import Tensor, nn
 
@@ -102,11 +103,26 @@ def _of_timm(model: Model, scale: Scale, image_size: int, num_classes: int) -> n
     if scale.shrink > 1 and has_nano_form(model.net):
         build = partial(build_nano, model.net, scale, width=None, image_size=image_size)
     try:
-        return build(num_classes=num_classes, **rates)  # pyright: ignore[reportArgumentType] - of the two forms at once
+        net = build(num_classes=num_classes, **rates)  # pyright: ignore[reportArgumentType] - of the two forms at once
     except TypeError as fault:
         raise ConfigError(
             f"{model.net} takes no {' and no '.join(rates)} ({fault}); pass model.drop_path=0 model.dropout=0"
         ) from None
+    _try_out(net, model, image_size)
+    return net
+
+
+def _try_out(net: nn.Module, model: Model, image_size: int) -> None:
+    """Let ``net`` see an empty image: many networks shrink small ones to nothing on the way."""
+    try:
+        with torch.no_grad():
+            net.eval()(torch.zeros(1, 3, image_size, image_size))
+    except (RuntimeError, AssertionError) as fault:
+        raise ConfigError(
+            f"{model.net} cannot see images of {image_size} pixels ({str(fault).splitlines()[0]}); pass a larger"
+            " resolution.pixels=<side>, or another model.net"
+        ) from None
+    net.train()
 
 
 def _checkpoint_blocks(net: nn.Module, model: Model) -> None:

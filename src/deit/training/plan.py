@@ -1,6 +1,7 @@
 """What a run would do, how long it would take on this machine, and nothing else."""
 
 import math
+import sys
 
 from rich.console import Console
 from rich.table import Table
@@ -17,6 +18,8 @@ from deit.training.optimizer import schedule
 from deit.training.run import configure_torch, keyed_data, make_student, suited
 
 Rows = list[tuple[str, str]]
+
+WIDTH = 120  # characters, where no terminal has a width of its own
 
 
 def show(config: Config) -> float:
@@ -42,7 +45,7 @@ def show(config: Config) -> float:
         for row in rows:
             table.add_row(*row)
         table.add_section()
-    Console().print(table)
+    Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
     return 0.0
 
 

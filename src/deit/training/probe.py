@@ -19,7 +19,8 @@ from deit.distillation import losses
 from deit.models.students import Heads, Student
 from deit.training import optimizer
 
-BATCH = {"cpu": 4, "cuda": 32}  # enough to be typical of the device, few enough to fit it beside anything
+# Pixels of a batch: enough to be typical of the device, few enough for seconds and for any memory.
+PIXELS = {"cpu": 4 * 224 * 224, "cuda": 32 * 224 * 224}
 ENOUGH = 2.0  # seconds after which a part is known well enough for a plan
 DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
@@ -47,7 +48,9 @@ class Probe:
 def measure(config: Config, data: KeyedData, student: Student, teacher: nn.Module | None) -> Probe:
     """Time the parts of ``config``'s steps on its kind of device: on the GPU where it may use one and there is one."""
     device = "cuda" if config.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
-    load, batch = _views(data, device)
+    per_device = config.optim.batch_size // config.trainer.world_size // config.trainer.accumulate
+    size = max(1, min(per_device, PIXELS[device] // config.image_size**2))
+    load, batch = _views(data, device, size)
     student.to(device).train()
     chosen, _ = optimizer.build(student, config.optim, steps_per_epoch=1)
 
@@ -65,17 +68,17 @@ def measure(config: Config, data: KeyedData, student: Student, teacher: nn.Modul
 
         return answer
 
-    taught = 0.0 if teacher is None else _seconds(answer_of(teacher.to(device).eval()), device, BATCH[device])
-    trained = _seconds(step, device, BATCH[device])
-    return Probe(device, load, trained, taught, _seconds(answer_of(student.eval()), device, BATCH[device]))
+    taught = 0.0 if teacher is None else _seconds(answer_of(teacher.to(device).eval()), device, size)
+    trained = _seconds(step, device, size)
+    return Probe(device, load, trained, taught, _seconds(answer_of(student.eval()), device, size))
 
 
-def _views(data: KeyedData, device: str) -> tuple[float, TrainBatch]:
-    """Seconds a view takes to render, and a batch of them."""
+def _views(data: KeyedData, device: str, size: int) -> tuple[float, TrainBatch]:
+    """Seconds a view takes to render, and a batch of ``size`` of them."""
     views = data.train_dataloader().dataset
     keys = itertools.cycle([Key(0, int(index)) for index in data.dataset.train.indices])
     load = _seconds(lambda: views[next(keys)], device, 1)
-    rendered = [views[next(keys)] for _ in range(BATCH[device])]
+    rendered = [views[next(keys)] for _ in range(size)]
     raw = RawBatch(*(torch.stack(parts) for parts in zip(*rendered, strict=True)))
     batch = data.on_after_batch_transfer(data.transfer_batch_to_device(raw, torch.device(device), 0), 0)
     assert isinstance(batch, TrainBatch)
