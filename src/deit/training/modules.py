@@ -53,7 +53,8 @@ class Classifier(LightningModule, ABC):
         # Lightning's own estimate would open the loader before a resumed run knows where it stands.
         data = cast(KeyedData, self.trainer.datamodule)  # pyright: ignore[reportAttributeAccessIssue]
         steps = -(-data.num_train_batches // self.trainer.accumulate_grad_batches)
-        chosen, schedule = optimizer.build(self, self.optim, steps_per_epoch=steps)
+        clipped = self.trainer.gradient_clip_val is not None
+        chosen, schedule = optimizer.build(self, self.optim, steps_per_epoch=steps, clipped=clipped)
         return {"optimizer": chosen, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     @abstractmethod

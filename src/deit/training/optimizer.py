@@ -82,23 +82,26 @@ def schedule(optim: Optim, *, steps_per_epoch: int) -> Callable[[int], float]:
     return partial(learning_rate, steps=steps, warmup_steps=warmup_steps, **rates)
 
 
-def build(module: nn.Module, optim: Optim, *, steps_per_epoch: int) -> tuple[torch.optim.Optimizer, LambdaLR]:
+def build(
+    module: nn.Module, optim: Optim, *, steps_per_epoch: int, clipped: bool = False
+) -> tuple[torch.optim.Optimizer, LambdaLR]:
     """The optimiser over ``module``'s trained parameters and its schedule, one call a step.
 
     Args:
         optim: Kind, rates and lengths; the peak rate is ``optim.peak_lr``.
         steps_per_epoch: Optimiser steps of an epoch.
+        clipped: Whether gradients are clipped, which Lightning refuses a fused optimiser in mixed precision.
     """
-    optimizer = _optimizer(module, optim)
+    optimizer = _optimizer(module, optim, clipped)
     rate = schedule(optim, steps_per_epoch=steps_per_epoch)
     return optimizer, LambdaLR(optimizer, lambda step: rate(step) / optim.peak_lr)
 
 
-def _optimizer(module: nn.Module, optim: Optim) -> torch.optim.Optimizer:
+def _optimizer(module: nn.Module, optim: Optim, clipped: bool) -> torch.optim.Optimizer:
     groups = parameter_groups(module, optim)
     betas = (optim.momentum, 0.999)
     if optim.kind is OptimizerKind.adamw:
-        fused = all(parameter.device.type in ("cpu", "cuda") for parameter in module.parameters())
+        fused = not clipped and all(parameter.device.type in ("cpu", "cuda") for parameter in module.parameters())
         return torch.optim.AdamW(groups, lr=optim.peak_lr, betas=betas, eps=EPSILON, fused=fused)
     if optim.kind is OptimizerKind.lamb:
         return Lamb(groups, lr=optim.peak_lr, betas=betas, eps=EPSILON)
