@@ -1,6 +1,7 @@
-"""The commands of the README do what it says."""
+"""The commands of the README and of docs/ do what is said there."""
 
 import re
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,7 +12,10 @@ from test_runs import TINY
 from conftest import ROOT, Outcome
 
 TEXT = (ROOT / "README.md").read_text().replace("\\\n", " ")
-COMMANDS = [re.sub(r"\s{2,}#.*", "", line).split()[2:] for line in re.findall(r"^python src/train\.py.*$", TEXT, re.M)]
+PAGES = [TEXT, *(page.read_text().replace("\\\n", " ") for page in sorted((ROOT / "docs").glob("*.md")))]
+LINES = [line for page in PAGES for line in re.findall(r"^python src/train\.py.*$", page, re.M)]
+COMMANDS = [shlex.split(re.sub(r"\s{2,}#.*", "", line))[2:] for line in dict.fromkeys(LINES)]
+NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 
@@ -23,9 +27,15 @@ def test_the_readme_is_short_and_has_commands() -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_each_command_runs(deit_train: Callable[..., Outcome], tmp_path: Path, command: list[str]) -> None:
-    if any("imagenet" in argument for argument in command):
+    if any(word in argument for argument in command for word in NOT_HERE):
         outcome = deit_train(*command, "--cfg", "job")
-        assert yaml.safe_load(outcome.said)["scale"]["name"] == "paper"
+        assert outcome.status == 0, outcome.said
+        assert (yaml.safe_load(outcome.said)["scale"]["name"] == "paper") == ("imagenet" in " ".join(command))
+        return
+    if "plan=true" in command:
+        outcome = deit_train(*command)
+        assert outcome.status == 0, outcome.said
+        assert "estimate" in outcome.said
         return
     if "data=fashion_mnist" in command and not DEBIAN.is_dir():
         pytest.skip(f"{DEBIAN} is not installed (Debian's package dataset-fashion-mnist)")

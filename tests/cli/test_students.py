@@ -128,7 +128,6 @@ STUDENTS = ["deit_ti", "deit_s", "deit_b", "deit3_s", "deit3_m", "deit3_b", "dei
 def test_each_student_takes_a_step_at_paper_scale(config: Callable[..., object], model: str, precision: str) -> None:
     """In every precision that a CPU has; float16 needs a GPU."""
     from deit.data.batches import TrainBatch
-    from deit.distillation.losses import soft_target_cross_entropy
     from deit.training import optimizer
     from deit.training.run import make_student
 

@@ -56,7 +56,13 @@ def run(application: Callable[[], object]) -> None:
             return
         # Hydra makes a folder before anything runs; a plan leaves none.
         with tempfile.TemporaryDirectory() as folder:
-            sys.argv[1:] = [*arguments, f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
+            first = arguments[:1] == ["-m"]  # overrides stand together, or argparse takes the later ones for none
+            sys.argv[1:] = [
+                *arguments[:first],
+                f"hydra.run.dir={folder}",
+                f"hydra.sweep.dir={folder}",
+                *arguments[first:],
+            ]
             application()
     except RunError as error:
         sys.stderr.write(f"{error}\n")
