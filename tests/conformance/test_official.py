@@ -152,6 +152,15 @@ def test_evaluation_resizes_by_an_eighth_more(config: Callable[..., Config], siz
     assert "BICUBIC" in str(view.transform)
 
 
+def test_images_of_cifar_are_enlarged_to_the_papers_size(config: Callable[..., Config]) -> None:
+    from PIL import Image
+
+    c = config("scale=paper", "data=cifar10")
+    image = Image.new("RGB", (32, 32))
+    assert TrainView(c.augment, c.data, image_size=c.image_size)(image)[0].shape == (3, 224, 224)
+    assert EvalView(image_size=c.image_size, crop=c.augment.eval_share)(image).shape == (3, 224, 224)
+
+
 # Fine-tuning
 
 
