@@ -2,6 +2,8 @@
 
 import re
 import shlex
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +15,15 @@ from conftest import ROOT, Outcome
 
 TEXT = (ROOT / "README.md").read_text().replace("\\\n", " ")
 PAGES = [TEXT, *(page.read_text().replace("\\\n", " ") for page in sorted((ROOT / "docs").glob("*.md")))]
-LINES = [line for page in PAGES for line in re.findall(r"^python src/train\.py.*$", page, re.M)]
-COMMANDS = [shlex.split(re.sub(r"\s{2,}#.*", "", line))[2:] for line in dict.fromkeys(LINES)]
+
+
+def commands(script: str) -> list[list[str]]:
+    """Arguments of each command of the pages that calls src/``script``."""
+    lines = [line for page in PAGES for line in re.findall(rf"^python src/{script}\.py.*$", page, re.M)]
+    return [shlex.split(re.sub(r"\s{2,}#.*", "", line))[2:] for line in dict.fromkeys(lines)]
+
+
+COMMANDS, OF_THE_BANK = commands("train"), commands("bank")
 NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
@@ -42,6 +51,16 @@ def test_each_command_runs(deit_train: Callable[..., Outcome], tmp_path: Path, c
     less = [setting for setting in TINY if "data=fashion_mnist" not in command or "fraction" not in setting]
     outcome = deit_train(*command, *less, *(["data.train_fraction=0.01"] if "data=fashion_mnist" in command else []))
     assert outcome.status == 0, outcome.said
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_bank_run_in_their_order(tmp_path: Path) -> None:
+    assert len(OF_THE_BANK) == 5
+    for command in OF_THE_BANK:
+        settings = [] if command == ["list"] else [s for s in TINY]
+        line = [sys.executable, str(ROOT / "src/bank.py"), *command, *settings]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+        assert done.returncode == 0, done.stderr
 
 
 def test_the_site_defaults_shown_are_valid(config: Callable[..., object]) -> None:

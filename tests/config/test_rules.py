@@ -58,6 +58,8 @@ REFUSED = [
     (["init=timm:deit_tiny_patch16_224", "init_ema=true"], ["holds no averaged weights"], ["init_ema=false"]),
     (["augment.order=official"], ["mix with each other", "augment.mix_mode=batch"], ["augment.mix_mode=batch"]),
     (["augment.auto_augment=random"], ["augment.auto_augment=random is unknown", "3a"], ["augment.auto_augment=v0"]),
+    (["distill.bank=auto", "augment.mix_mode=batch"], ["keeps an answer a view", "augment.mix_mode=pair"], ["augment.mix_mode=pair"]),
+    (["distill.views=4", "augment.repeats=3"], ["distill.views=4 ends amid the 3 epochs", "distill.views=3"], ["distill.views=3"]),
     (["model=timm"], ["model=timm needs a network"], ["model.net=resnet18"]),
     (["model.net=resnet18"], ["would be ignored with model=deit_ti"], ["model.net=null"]),
     (["model=cait_xxs24", "model.layer_scale=null"], ["is built on LayerScale"], ["model.layer_scale=1e-5"]),

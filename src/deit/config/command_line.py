@@ -3,7 +3,7 @@
 import os
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
@@ -39,8 +39,19 @@ def asks_for_plan(arguments: list[str]) -> bool:
     return any(argument.lower() in ("plan=true", "plan=yes", "plan=on", "plan=1") for argument in arguments)
 
 
-def run(application: Callable[[], object]) -> None:
+def take_action(actions: Sequence[str], usage: str | None) -> str:
+    """The word that the command line begins with, taken off it; without one of ``actions`` the program ends."""
+    if len(sys.argv) > 1 and sys.argv[1] in actions:
+        return sys.argv.pop(1)
+    given = f"{sys.argv[1]} is no action" if len(sys.argv) > 1 else "an action must be given"
+    sys.stderr.write(f"{given}; possible: {', '.join(actions)}\n\n{usage}")
+    raise SystemExit(EXIT_USER_ERROR)
+
+
+def run(application: Callable[[], object], *, leaves_folder: bool = True) -> None:
     """Call ``application``, a function decorated with ``hydra.main``.
+
+    leaves_folder: whether it is a run, which has a folder; a plan never has one.
 
     Mistakes in overrides or YAML and every `ConfigError` are printed without a traceback, as is a
     `RunError`, with exit status 1. Anything else is a fault of the program or of the world and keeps
@@ -50,11 +61,11 @@ def run(application: Callable[[], object]) -> None:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     arguments = arranged(sys.argv[1:])
     try:
-        if not asks_for_plan(arguments):
+        if leaves_folder and not asks_for_plan(arguments):
             sys.argv[1:] = arguments
             application()
             return
-        # Hydra makes a folder before anything runs; a plan leaves none.
+        # Hydra makes a folder before anything runs.
         with tempfile.TemporaryDirectory() as folder:
             first = arguments[:1] == ["-m"]  # overrides stand together, or argparse takes the later ones for none
             sys.argv[1:] = [

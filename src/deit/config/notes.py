@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from deit.config.material import DataKind, MixMode
 from deit.config.network import Family, Model, Resampling
 from deit.config.schema import Config
-from deit.config.teaching import Distill, Method, TeacherSource
+from deit.config.teaching import BankMode, Distill, Method, TeacherSource
 
 
 def notes_of(config: Config) -> list[str]:
@@ -53,6 +53,10 @@ def _distill_notes(c: Config) -> Iterator[str]:
         )
     if c.distill.fusion != defaults.fusion and not c.token:
         yield "distill.fusion has no effect: there is one head"
+    if not c.distill.active and c.distill.bank is not BankMode.off:
+        yield f"distill.bank={c.distill.bank} has no effect with distill=none"
+    if c.distill.views is not None and c.distill.views < c.optim.epochs:
+        yield f"views repeat after {c.distill.views} of {c.optim.epochs} epochs (distill.views)"
     if not c.distill.active and c.distill.alpha != defaults.alpha:
         yield "distill.alpha has no effect with distill=none"
 

@@ -10,9 +10,9 @@ from pathlib import Path
 from deit.config import layout, published
 from deit.config.adapt import adapted
 from deit.config.execution import LabelLoss, Trainer
-from deit.config.material import DataKind
+from deit.config.material import DataKind, MixMode
 from deit.config.schema import Config
-from deit.config.teaching import TeacherSource
+from deit.config.teaching import BankMode, TeacherSource
 
 PUBLISHED = "timm:"  # what `init` begins with where it names weights and no file
 TEACHERS = "regnety_040, regnety_080, regnety_120, regnety_160, resnet50, efficientnet_b0 to efficientnet_b5, deit_b"
@@ -179,6 +179,19 @@ def start_weights_exist(c: Config) -> Iterator[str]:
         yield f"resume={c.resume} is not a file; possible: auto, never, or a checkpoint; pass resume=auto"
 
 
+def views_have_an_answer_of_their_own(c: Config) -> Iterator[str]:
+    if c.distill.bank is not BankMode.off and c.augment.mixes and c.augment.mix_mode is MixMode.batch:
+        yield (
+            f"distill.bank={c.distill.bank} keeps an answer a view, but augment.mix_mode=batch mixes each view by its"
+            " batch; pass augment.mix_mode=pair or distill.bank=off"
+        )
+    if c.distill.views is not None and c.augment.repeats > 0 and c.distill.views % c.augment.repeats:
+        yield (
+            f"distill.views={c.distill.views} ends amid the {c.augment.repeats} epochs that share a view of every image"
+            f" (augment.repeats); pass distill.views={max(1, c.distill.views // c.augment.repeats) * c.augment.repeats}"
+        )
+
+
 def labels_suit_the_loss(c: Config) -> Iterator[str]:
     if c.optim.loss is LabelLoss.binary and c.augment.smoothing > 0:
         yield (
@@ -217,6 +230,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     learning_rates_are_ordered,
     data_are_there,
     start_weights_exist,
+    views_have_an_answer_of_their_own,
     labels_suit_the_loss,
     devices_fit_the_strategy,
     extras_are_installed,

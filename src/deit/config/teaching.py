@@ -37,6 +37,19 @@ class Fusion(Choice):
     """The mean of their logits, as the official code evaluates; another decision where the heads differ."""
 
 
+class BankMode(Choice):
+    """What becomes of a teacher's answers."""
+
+    off = "off"
+    """The teacher answers every step, and nothing is kept."""
+    record = "record"
+    """It answers every step, and its answers are kept."""
+    replay = "replay"
+    """Kept answers take its place; a missing one ends the run."""
+    auto = "auto"
+    """Kept answers where there are any, else it answers and they are kept."""
+
+
 class TeacherSource(Choice):
     """Where the teacher's weights come from."""
 
@@ -135,6 +148,16 @@ class Distill:
     """What the soft loss divides by."""
     fusion: Fusion = Fusion.softmax
     """By which fusion of the two heads a student with a token is judged (``acc1``); both are reported."""
+    bank: BankMode = BankMode.off
+    """Whether the teacher's answers are stored and replayed: they depend on view and image alone."""
+    bank_path: str | None = None
+    """Folder of the bank; null: below logs/banks, named after what it holds."""
+    bank_logits: int = 32
+    """Largest logits kept of an answer for soft distillation; the rest is one sum. Hard labels need none."""
+    bank_part: str = "1/1"
+    """Which share of the epochs ``src/bank.py build`` makes: 2/4 is the second of four that work side by side."""
+    views: int | None = None
+    """Epochs after which the views, and so the answers, come again; null: never."""
     compare: bool = False
     """Measure agreement with the teacher although ``method`` is none."""
 
@@ -144,4 +167,10 @@ class Distill:
 
     def problems(self) -> Iterator[str]:
         yield from outside("distill.alpha", self.alpha, 0, 1)
+        yield from not_positive(distill__bank_logits=self.bank_logits)
+        if self.views is not None:
+            yield from not_positive(distill__views=self.views)
+        number, _, parts = self.bank_part.partition("/")
+        if not (number.isdecimal() and parts.isdecimal() and 1 <= int(number) <= int(parts)):
+            yield f"distill.bank_part={self.bank_part} is no share; pass distill.bank_part=1/4 for the first of four"
         yield from outside("distill.tau", self.tau, 0, 100, open_low=True)

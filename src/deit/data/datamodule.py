@@ -1,6 +1,8 @@
 """The data of one run as Lightning loads them."""
 
+import itertools
 import signal
+from collections.abc import Callable
 from typing import cast
 
 import torch
@@ -10,6 +12,7 @@ from torch.utils.data import DataLoader
 from deit.config.errors import ConfigError
 from deit.config.material import Augment, Data
 from deit.data.batches import EvalBatch, EvalImages, RawBatch, TrainBatch, TrainViews, finish
+from deit.data.keys import Key
 from deit.data.order import EvalBatches, TrainBatches
 from deit.data.sources import DataSet, Split
 from deit.data.views import EvalView, TrainView
@@ -26,14 +29,24 @@ class KeyedData(LightningDataModule):
         image_size: Side of the images in pixels.
         batch_size: Samples of one forward pass over all devices.
         seed: Seed of the run.
+        views: Epochs after which the views come again; None: never.
     """
 
     def __init__(
-        self, dataset: DataSet, data: Data, augment: Augment, *, image_size: int, batch_size: int, seed: int
+        self,
+        dataset: DataSet,
+        data: Data,
+        augment: Augment,
+        *,
+        image_size: int,
+        batch_size: int,
+        seed: int,
+        views: int | None = None,
     ) -> None:
         super().__init__()
         self.dataset, self.data, self.augment = dataset, data, augment
         self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
+        self.views = views
         self.num_classes = len(dataset.classes)
 
     @property
@@ -50,6 +63,12 @@ class KeyedData(LightningDataModule):
         view = TrainView(self.augment, self.data, image_size=self.image_size)
         views = TrainViews(self.dataset.train.source, view, seed=self.seed)
         return self._loader(views, self._train_batches(self._start()))
+
+    def epoch_loader(self, epoch: int, wanted: Callable[[list[Key]], bool]) -> DataLoader:
+        """Loader of one epoch's batches, of those whose keys are ``wanted``; the others are not rendered."""
+        view = TrainView(self.augment, self.data, image_size=self.image_size)
+        views = TrainViews(self.dataset.train.source, view, seed=self.seed)
+        return self._loader(views, [keys for keys in self._train_batches((epoch, 0)) if wanted(keys)])
 
     @property
     def num_train_batches(self) -> int:
@@ -75,10 +94,22 @@ class KeyedData(LightningDataModule):
             seed=self.seed,
             repeats=self.augment.repeats,
             order=self.augment.order,
+            views=self.views,
             rank=rank,
             world_size=world_size,
             start=start,
         )
+
+    def rendered(self, epoch: int, pairs: int, device: torch.device) -> TrainBatch:
+        """The first ``pairs`` pairs of an epoch on this device, finished as for training."""
+        batches = self._train_batches((epoch, 0))
+        keys = [key for batch in itertools.islice(batches, 2 * pairs) for key in batch][: 2 * pairs]
+        view = TrainView(self.augment, self.data, image_size=self.image_size)
+        views = TrainViews(self.dataset.train.source, view, seed=self.seed)
+        raw = RawBatch(*(torch.stack(parts) for parts in zip(*(views[key] for key in keys), strict=True)))
+        batch = self.on_after_batch_transfer(self.transfer_batch_to_device(raw, device, 0), 0)
+        assert isinstance(batch, TrainBatch)
+        return batch
 
     def val_dataloader(self) -> DataLoader:
         return self._eval_loader(self.dataset.val)
@@ -115,7 +146,7 @@ class KeyedData(LightningDataModule):
         view = EvalView(image_size=self.image_size, crop=self.augment.eval_share)
         return self._loader(EvalImages(split.source, view), batches)
 
-    def _loader(self, dataset: TrainViews | EvalImages, batches: TrainBatches | EvalBatches) -> DataLoader:
+    def _loader(self, dataset: TrainViews | EvalImages, batches: TrainBatches | EvalBatches | list) -> DataLoader:
         workers = self.data.workers
         return DataLoader(
             dataset,

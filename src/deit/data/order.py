@@ -85,6 +85,7 @@ class TrainBatches:
     Args:
         indices: (n,) positions in the source of the images that are trained on.
         batch_size: Samples of one forward pass over all devices; a multiple of 2 * world_size.
+        views: Epochs after which the renderings come again; None: never.
         start: Epoch and batch to begin with, for a run that is resumed.
     """
 
@@ -96,13 +97,14 @@ class TrainBatches:
         seed: int,
         repeats: int,
         order: Order = Order.keyed,
+        views: int | None = None,
         rank: int = 0,
         world_size: int = 1,
         start: tuple[int, int] = (0, 0),
     ) -> None:
         assert batch_size % (2 * world_size) == 0, "the configuration's rules promise whole pairs on every device"
         self.indices, self.batch_size, self.seed, self.repeats = indices, batch_size, seed, repeats
-        self.official = order is Order.official
+        self.official, self.views = order is Order.official, views
         self.rank, self.world_size, self.start = rank, world_size, start
         self.epoch = start[0]
         self.sampler = self  # Lightning calls set_epoch on a batch sampler's sampler only
@@ -112,6 +114,7 @@ class TrainBatches:
 
     def _order(self, epoch: int) -> np.ndarray:
         """The epoch's renderings, as many as all devices get together."""
+        epoch = epoch if self.views is None else epoch % self.views
         if self.official:
             order = official_order(len(self.indices), epoch, self.repeats)
             order = order[: max(len(order) // self.batch_size * self.batch_size, min(len(order), self.batch_size))]

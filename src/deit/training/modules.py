@@ -21,6 +21,7 @@ from deit.data.batches import EvalBatch, TrainBatch
 from deit.data.datamodule import KeyedData
 from deit.data.keys import Stream, mix
 from deit.distillation import losses
+from deit.distillation.targets import LiveTargets, Targets
 from deit.evaluation import heads, metrics
 from deit.evaluation.averages import Averages
 from deit.models.students import Heads, Student
@@ -202,18 +203,30 @@ class DistillationModule(StudentModule):
 
     With a distillation token its head learns from the teacher and the class head from the labels;
     without, the class head learns from both (DeiT equations 2 and 3, Table 3).
+
+    Args:
+        targets: Where the teacher's answers come from; None: from the teacher.
     """
 
-    def __init__(self, student: Student, teacher: FrozenTeacher, optim: Optim, distill: Distill, *, seed: int) -> None:
+    def __init__(
+        self,
+        student: Student,
+        teacher: FrozenTeacher,
+        optim: Optim,
+        distill: Distill,
+        *,
+        seed: int,
+        targets: Targets | None = None,
+    ) -> None:
         names = ("loss", "loss_label", "loss_teacher", "agreement")
         super().__init__(student, optim, seed=seed, fusion=distill.fusion, teacher=teacher, train_names=names)
         self.distill = distill
+        self.targets = targets or LiveTargets(teacher)
         self.teacher_time = Stopwatch()
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
-        assert self.teacher is not None, "given when the module was made"
         with self.teacher_time.measure(self.device):
-            promised = self.teacher.promise(batch.images)
+            promised = self.targets.promise(batch.images, batch.views, batch.indices)
         answer: Heads = self.student(batch.images)
         learner = answer.classes if answer.distill is None else answer.distill
         with self.teacher_time.measure(self.device):
@@ -228,3 +241,7 @@ class DistillationModule(StudentModule):
             batch, {"loss": loss, "loss_label": label_loss, "loss_teacher": teacher_loss, "agreement": agreement}
         )
         return loss
+
+    def on_train_epoch_end(self) -> None:
+        self.targets.commit()
+        super().on_train_epoch_end()

@@ -47,7 +47,7 @@ class Probe:
 
 def measure(config: Config, data: KeyedData, student: Student, teacher: nn.Module | None) -> Probe:
     """Time the parts of ``config``'s steps on its kind of device: on the GPU where it may use one and there is one."""
-    device = "cuda" if config.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
+    device = device_of(config)
     per_device = config.optim.batch_size // config.trainer.world_size // config.trainer.accumulate
     size = max(1, min(per_device, PIXELS[device] // config.image_size**2))
     load, batch = _views(data, device, size)
@@ -55,7 +55,7 @@ def measure(config: Config, data: KeyedData, student: Student, teacher: nn.Modul
     chosen, _ = optimizer.build(student, config.optim, steps_per_epoch=1)
 
     def step() -> None:
-        with _precision(config, device):
+        with precision(config, device):
             answer: Heads = student(batch.images)
         _loss(config, answer, batch).backward()
         chosen.step()
@@ -63,7 +63,7 @@ def measure(config: Config, data: KeyedData, student: Student, teacher: nn.Modul
 
     def answer_of(network: nn.Module) -> Callable[[], None]:
         def answer() -> None:
-            with torch.no_grad(), _precision(config, device):
+            with torch.no_grad(), precision(config, device):
                 network(batch.images)
 
         return answer
@@ -71,6 +71,11 @@ def measure(config: Config, data: KeyedData, student: Student, teacher: nn.Modul
     taught = 0.0 if teacher is None else _seconds(answer_of(teacher.to(device).eval()), device, size)
     trained = _seconds(step, device, size)
     return Probe(device, load, trained, taught, _seconds(answer_of(student.eval()), device, size))
+
+
+def device_of(config: Config) -> str:
+    """The kind of device that a run of ``config`` computes on here."""
+    return "cuda" if config.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _views(data: KeyedData, device: str, size: int) -> tuple[float, TrainBatch]:
@@ -85,7 +90,8 @@ def _views(data: KeyedData, device: str, size: int) -> tuple[float, TrainBatch]:
     return load, batch
 
 
-def _precision(config: Config, device: str) -> torch.autocast:
+def precision(config: Config, device: str) -> torch.autocast:
+    """What ``trainer.precision`` does to a forward pass, outside a trainer."""
     name = config.trainer.precision
     return torch.autocast(device, DTYPES.get(name), enabled=name in DTYPES)
 

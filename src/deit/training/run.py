@@ -17,10 +17,12 @@ from deit.config.schema import Config
 from deit.config.teaching import TeacherSource
 from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet, open_dataset
+from deit.distillation.targets import BankTargets
 from deit.models.students import Student, build_student
 from deit.models.teachers import FrozenTeacher
 from deit.models.weights import load_student
 from deit.training import loggers, summary, teachers
+from deit.training.banks import BankCheck, targets
 from deit.training.csvlog import MetricsFile
 from deit.training.decisions import TeacherCheck
 from deit.training.folder import RunFolder, finished, is_rank_zero
@@ -95,6 +97,7 @@ def keyed_data(config: Config, dataset: DataSet) -> KeyedData:
         image_size=config.image_size,
         batch_size=config.optim.batch_size // config.trainer.accumulate,
         seed=config.seed,
+        views=config.distill.views,
     )
 
 
@@ -119,7 +122,8 @@ def build_module(config: Config, dataset: DataSet, teacher: FrozenTeacher | None
         module = StudentModule(student, config.optim, seed=config.seed, fusion=config.distill.fusion, teacher=teacher)
     else:
         assert teacher is not None, "the rules refuse distillation without a teacher"
-        module = DistillationModule(student, teacher, config.optim, config.distill, seed=config.seed)
+        chosen = targets(config, dataset, teacher)
+        module = DistillationModule(student, teacher, config.optim, config.distill, seed=config.seed, targets=chosen)
     if config.trainer.compile:
         student.compile()
         if teacher is not None:
@@ -141,10 +145,13 @@ def make_student(config: Config, *, num_classes: int) -> Student:
 
 
 def _checks(config: Config, module: StudentModule, data: KeyedData) -> list[Callback]:
-    """A teacher is measured before the first step, unless it was asked to be random."""
-    if module.decisions is None or config.teacher_source is TeacherSource.random:
-        return []
-    return [TeacherCheck(module.decisions, data, limit=config.trainer.limit_batches)]
+    """A teacher is measured before the first step, unless it was asked to be random; a bank is compared with it."""
+    checks: list[Callback] = []
+    if module.decisions is not None and config.teacher_source is not TeacherSource.random:
+        checks.append(TeacherCheck(module.decisions, data, limit=config.trainer.limit_batches))
+    if isinstance(module, DistillationModule) and isinstance(module.targets, BankTargets):
+        checks.append(BankCheck(module.targets, data, epochs=config.distill.views or config.optim.epochs))
+    return checks
 
 
 def _fit(

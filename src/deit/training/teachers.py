@@ -90,7 +90,7 @@ def fitted_file(config: Config, dataset: DataSet) -> Path:
         "scale": (config.scale.name, config.scale.shrink, config.scale.head_dim, config.scale.depth),
         "image_size": config.image_size,
         "augment": fit_augment(config),
-        "data": (_identity(dataset), config.data.mean, config.data.std),
+        "data": (data_identity(dataset), config.data.mean, config.data.std),
     }
     return FOLDER / f"{config.data.name}-{config.teacher.name}-{compose.digest(identity)[:12]}.safetensors"
 
@@ -113,7 +113,7 @@ def fit_augment(config: Config) -> Augment:
     )
 
 
-def _identity(dataset: DataSet) -> str:
+def data_identity(dataset: DataSet) -> str:
     """A hash of what is trained on: classes, labels, which images, and the pixels of a few."""
     train = dataset.train
     digest = hashlib.sha256(repr(dataset.classes).encode())

@@ -1,0 +1,73 @@
+"""Whom the student learns from in a step: the teacher itself, or its answers in a bank."""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from torch import Tensor
+
+from deit.config.errors import RunError
+from deit.config.teaching import BankMode
+from deit.distillation.bank import Bank
+from deit.models.teachers import FrozenTeacher
+
+COMMIT_EVERY = 100  # batches whose answers a crash may lose
+
+
+class Targets(Protocol):
+    """The teacher's logits for a batch of views. Shapes: B batch, K classes."""
+
+    def promise(self, images: Tensor, views: Tensor, indices: Tensor) -> Callable[[], Tensor]:
+        """Begin to find (B, K) logits for (B, 3, H, W) images and return what waits for them."""
+        ...
+
+    def commit(self) -> None:
+        """Bring to disk what is to be kept."""
+        ...
+
+
+class LiveTargets:
+    """The teacher answers."""
+
+    def __init__(self, teacher: FrozenTeacher) -> None:
+        self.teacher = teacher
+
+    def promise(self, images: Tensor, views: Tensor, indices: Tensor) -> Callable[[], Tensor]:
+        return self.teacher.promise(images)
+
+    def commit(self) -> None:
+        """Nothing is kept."""
+
+
+class BankTargets:
+    """The bank answers what it knows, as ``mode`` has it; the teacher the rest."""
+
+    def __init__(self, bank: Bank, teacher: FrozenTeacher, mode: BankMode) -> None:
+        self.bank, self.teacher, self.mode = bank, teacher, mode
+        self.num_replayed = self.num_recorded = 0
+        self._uncommitted = 0
+
+    def promise(self, images: Tensor, views: Tensor, indices: Tensor) -> Callable[[], Tensor]:
+        if self.mode is not BankMode.record and self.bank.known(views, indices):
+            self.num_replayed += len(views)
+            return lambda: self.bank.read(views, indices).to(images.device)
+        if self.mode is BankMode.replay:
+            raise RunError(
+                f"the bank {self.bank.folder} has no answer to view {int(views[0])} of image {int(indices[0])} or its"
+                " neighbours; pass distill.bank=auto to ask the teacher for what is missing"
+            )
+        promised = self.teacher.promise(images)
+
+        def answer() -> Tensor:
+            logits = promised()
+            self.bank.write(views, indices, logits)
+            self.num_recorded += len(views)
+            self._uncommitted += 1
+            if self._uncommitted >= COMMIT_EVERY:
+                self.commit()
+            return logits
+
+        return answer
+
+    def commit(self) -> None:
+        self.bank.commit()
+        self._uncommitted = 0

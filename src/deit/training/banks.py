@@ -1,0 +1,141 @@
+"""The bank of a run: which one it is, and that it still says what the teacher says."""
+
+import dataclasses
+import hashlib
+import logging
+from collections.abc import Iterable
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+
+from deit.config import compose
+from deit.config.errors import ConfigError
+from deit.config.schema import Config
+from deit.config.teaching import BankMode, Method
+from deit.data.datamodule import KeyedData
+from deit.data.sources import DataSet
+from deit.distillation.bank import Bank
+from deit.distillation.targets import BankTargets, LiveTargets, Targets
+from deit.evaluation import metrics
+from deit.models.teachers import FrozenTeacher
+from deit.training import teachers
+
+log = logging.getLogger(__name__)
+
+FOLDER = Path("logs/banks")
+SCHEMA = 1
+RENDERING = ("torch", "torchvision", "timm", "numpy", "pillow")  # whose releases may change a pixel
+CHECKED_PAIRS = 64
+AGREEMENT = 99.0  # percent; two kinds of hardware round differently, another image or teacher agrees far less
+
+
+def targets(config: Config, dataset: DataSet, teacher: FrozenTeacher) -> Targets:
+    """Whom a run's student learns from.
+
+    Raises:
+        ConfigError: if ``distill.bank_path`` holds answers to something else, or replay finds no bank.
+    """
+    if config.distill.bank is BankMode.off:
+        return LiveTargets(teacher)
+    bank = opened(config, dataset, teacher, must_exist=config.distill.bank is BankMode.replay)
+    log.info(f"bank {bank.folder}: {len(list(bank.folder.glob('view_*')))} views")
+    return BankTargets(bank, teacher, config.distill.bank)
+
+
+def opened(config: Config, dataset: DataSet, teacher: FrozenTeacher, *, must_exist: bool) -> Bank:
+    """The bank of what ``config`` asks of ``teacher``, made unless it ``must_exist``.
+
+    Raises:
+        ConfigError: as `targets`.
+    """
+    top = config.distill.bank_logits if config.distill.method is Method.soft else 0
+    what = identity(config, dataset, teacher, top)
+    name = f"{config.data.name}-{teacher.name}-{compose.digest(what)[:12]}"
+    folder = FOLDER / name if config.distill.bank_path is None else Path(config.distill.bank_path)
+    if must_exist and not folder.is_dir():
+        raise ConfigError(
+            f"there is no bank {folder} of these data, views and teacher; pass distill.bank=auto to make it, or the"
+            " settings with which it was made"
+        )
+    source = dataset.train.source
+    return Bank(folder, what, num_images=len(source), num_classes=len(dataset.classes), top=top)
+
+
+def identity(config: Config, dataset: DataSet, teacher: FrozenTeacher, top: int) -> dict[str, object]:
+    """All that an answer depends on, as plain data."""
+    augment = dataclasses.asdict(config.augment)
+    for label_only in ("name", "smoothing", "eval_crop"):
+        del augment[label_only]
+    return {
+        "schema": SCHEMA,
+        "data": teachers.data_identity(dataset),
+        "colours": [*config.data.mean, *config.data.std],
+        "image size": config.image_size,
+        "augmentation": compose.plain(augment),
+        "seed": config.seed,
+        "teacher": teacher.name,
+        "teacher's weights": weights_hash(teacher),
+        "teacher's images": teacher.network.sizes(config.image_size),
+        "precision": config.trainer.precision,
+        "logits": top,
+        "versions": {name: version(name) for name in RENDERING},
+    }
+
+
+def weights_hash(teacher: FrozenTeacher) -> str:
+    """SHA-256 of a teacher's weights and of what it is given them for."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(teacher.network.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+class BankCheck(Callback):
+    """Asks the teacher again about some of the kept answers, before the first step.
+
+    Other releases of a library, another order of files or another normalisation leave a loss that looks normal.
+    """
+
+    def __init__(self, kept: BankTargets, data: KeyedData, *, epochs: int) -> None:
+        self.kept, self.data, self.epochs = kept, data, epochs
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Compare, and say how many agree.
+
+        Raises:
+            ConfigError: if fewer than 99 % do.
+        """
+        compare(self.kept.bank, self.kept.teacher, self.data, (0, self.epochs - 1), pl_module.device)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say how often the teacher was spared."""
+        log.info(f"bank {self.kept.bank.folder}: {self.kept.num_replayed} replayed, {self.kept.num_recorded} recorded")
+
+
+def compare(
+    bank: Bank, teacher: FrozenTeacher, data: KeyedData, epochs: Iterable[int], device: torch.device
+) -> tuple[float, int]:
+    """Ask the teacher again about the first pairs of some epochs: percentage that agrees, and of how many.
+
+    Raises:
+        ConfigError: if fewer than 99 % agree.
+    """
+    right, total = 0.0, 0
+    for epoch in dict.fromkeys(epochs):
+        batch = data.rendered(epoch, CHECKED_PAIRS, device)
+        if bank.known(batch.views, batch.indices):
+            replayed = bank.read(batch.views, batch.indices).to(device)
+            right += float(metrics.agreement(teacher.answer(batch.images), replayed).sum())
+            total += len(batch.views)
+    if not total:
+        return 100.0, 0
+    log.info(f"bank {bank.folder}: {right / total:.2f} % of {total} kept answers are the teacher's")
+    if right / total < AGREEMENT:
+        raise ConfigError(
+            f"the bank {bank.folder} agrees with the teacher on {right / total:.2f} % of {total} views, less than"
+            f" {AGREEMENT:g} %: it is damaged or of something else; delete it, or pass distill.bank=off"
+        )
+    return right / total, total

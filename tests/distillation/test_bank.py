@@ -1,0 +1,169 @@
+"""The bank: what comes back, when it is known, what is refused."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from deit.config.errors import ConfigError, RunError
+from deit.config.teaching import BankMode, KLReduction
+from deit.distillation import losses
+from deit.distillation.bank import Bank
+from deit.distillation.targets import BankTargets
+
+VIEWS, INDICES = torch.tensor([0, 0, 3, 3]), torch.tensor([5, 1, 5, 9])
+
+
+def bank(folder: Path, *, top: int = 0, classes: int = 20, **identity: object) -> Bank:
+    return Bank(folder, {"seed": 0, **identity}, num_images=10, num_classes=classes, top=top)
+
+
+def logits(classes: int = 20, scale: float = 4.0) -> torch.Tensor:
+    return torch.randn(4, classes, generator=torch.Generator().manual_seed(0)) * scale
+
+
+@pytest.mark.parametrize("top", [0, 3, 20])
+def test_decisions_come_back_at_their_view_and_image(tmp_path: Path, top: int) -> None:
+    made = bank(tmp_path, top=top)
+    made.write(VIEWS, INDICES, logits())
+    made.commit()
+    again = bank(tmp_path, top=top)
+    assert again.known(VIEWS, INDICES)
+    assert again.read(VIEWS, INDICES).argmax(-1).tolist() == logits().argmax(-1).tolist()
+    turned = again.read(VIEWS.flip(0), INDICES.flip(0))
+    assert torch.equal(turned.flip(0), again.read(VIEWS, INDICES))
+    assert not again.known(torch.tensor([0]), torch.tensor([9]))
+    assert not again.known(torch.tensor([1]), torch.tensor([5]))
+    assert [again.num_known(view) for view in range(4)] == [2, 0, 0, 2]
+
+
+def test_all_logits_kept_give_the_soft_loss_of_the_teacher(tmp_path: Path) -> None:
+    made = bank(tmp_path, top=20)
+    made.write(VIEWS, INDICES, logits())
+    made.commit()
+    student = torch.randn(4, 20)
+    for tau in (1.0, 3.0):
+        live, kept = (
+            losses.soft_distillation(student, answer, tau=tau, reduction=KLReduction.batchmean).item()
+            for answer in (logits(), made.read(VIEWS, INDICES))
+        )
+        assert kept == pytest.approx(live, rel=2e-3), "half precision"
+
+
+@settings(max_examples=40, deadline=None)
+@given(scale=st.floats(0.1, 30), top=st.integers(1, 19))
+def test_the_largest_probabilities_and_the_sum_of_the_rest_are_kept(
+    tmp_path_factory: pytest.TempPathFactory, scale: float, top: int
+) -> None:
+    made = bank(tmp_path_factory.mktemp("bank"), top=top)
+    made.write(VIEWS, INDICES, logits(scale=scale))
+    made.commit()
+    before, after = logits(scale=scale).softmax(-1), made.read(VIEWS, INDICES).softmax(-1)
+    best = before.topk(top)
+    assert torch.allclose(after.gather(1, best.indices), best.values, atol=2e-2)
+    assert torch.allclose(after.sum(-1), torch.ones(4), atol=1e-5)
+    others = after.scatter(1, best.indices, 0.0)
+    assert torch.allclose(others.sum(-1), 1 - best.values.sum(-1), atol=3e-2)
+
+
+def test_hard_labels_take_two_bytes(tmp_path: Path) -> None:
+    made = bank(tmp_path)
+    made.write(VIEWS, INDICES, logits())
+    made.commit()
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "view_00000").iterdir()}
+    assert sizes == {"decision.u16": 20}
+
+
+def test_imagenet_for_300_epochs_takes_three_quarters_of_a_gigabyte(tmp_path: Path) -> None:
+    """2 bytes x 1,281,167 images x 300 views, made as sparse files and opened at once."""
+    large = Bank(tmp_path, {}, num_images=1_281_167, num_classes=1000, top=0)
+    for view in range(300):
+        large.write(torch.tensor([view]), torch.tensor([1_281_166]), torch.eye(1000)[[view]])
+    large.commit()
+    size = sum(path.stat().st_size for path in tmp_path.glob("view_*/*"))
+    assert size == 2 * 1_281_167 * 300
+    assert 0.76e9 < size < 0.77e9
+    again = Bank(tmp_path, {}, num_images=1_281_167, num_classes=1000, top=0)
+    assert again.read(torch.tensor([299]), torch.tensor([1_281_166])).argmax().item() == 299
+
+
+def test_nothing_is_known_before_it_is_committed(tmp_path: Path) -> None:
+    made = bank(tmp_path)
+    made.write(VIEWS, INDICES, logits())
+    assert not made.known(VIEWS, INDICES)
+    assert not bank(tmp_path).known(VIEWS, INDICES)
+    made.commit()
+    assert bank(tmp_path).known(VIEWS, INDICES)
+
+
+def test_what_was_committed_survives_a_kill(tmp_path: Path) -> None:
+    code = f"""
+import os, signal, torch
+from pathlib import Path
+from deit.distillation.bank import Bank
+bank = Bank(Path({str(tmp_path)!r}), {{"seed": 0}}, num_images=10, num_classes=20, top=0)
+bank.write(torch.tensor([0, 0]), torch.tensor([1, 2]), torch.eye(20)[[7, 8]])
+bank.commit()
+bank.write(torch.tensor([0]), torch.tensor([3]), torch.eye(20)[[9]])
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+    assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == -9
+    kept = bank(tmp_path)
+    answers = kept.read(torch.tensor([0, 0]), torch.tensor([1, 2]))
+    assert answers.argmax(-1).tolist() == [7, 8]
+    assert kept.num_known(0) == 2
+
+
+def test_a_bank_of_something_else_is_refused_by_what_differs(tmp_path: Path) -> None:
+    bank(tmp_path, teacher="a", weights="x")
+    with pytest.raises(ConfigError, match=r"teacher is b, the bank has a; weights is y, the bank has x"):
+        bank(tmp_path, teacher="b", weights="y")
+    (tmp_path / "identity.json").write_text("{")
+    with pytest.raises(ConfigError, match=r"identity\.json is no identity"):
+        bank(tmp_path)
+
+
+class Teacher:
+    """Answers every image with the class of its first pixel, and counts how often it is asked."""
+
+    def __init__(self) -> None:
+        self.asked = 0
+
+    def promise(self, images: torch.Tensor):
+        self.asked += len(images)
+        return lambda: torch.nn.functional.one_hot(images[:, 0, 0, 0].long(), 20).float()
+
+
+@pytest.mark.parametrize("mode", [BankMode.record, BankMode.auto, BankMode.replay])
+def test_each_mode_asks_whom_it_must(tmp_path: Path, mode: BankMode) -> None:
+    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
+    teacher = Teacher()
+    targets = BankTargets(bank(tmp_path), teacher, mode)  # type: ignore[arg-type]
+    if mode is BankMode.replay:
+        with pytest.raises(RunError, match=r"no answer to view 0 of image 5.*distill\.bank=auto"):
+            targets.promise(images, VIEWS, INDICES)
+        return
+    for _ in range(2):
+        assert targets.promise(images, VIEWS, INDICES)().argmax(-1).tolist() == [0, 1, 2, 3]
+        targets.commit()
+    assert teacher.asked == (4 if mode is BankMode.auto else 8)
+    replay = BankTargets(bank(tmp_path), teacher, BankMode.replay)  # type: ignore[arg-type]
+    assert replay.promise(images, VIEWS, INDICES)().argmax(-1).tolist() == [0, 1, 2, 3]
+    assert json.loads((tmp_path / "identity.json").read_text()) == {"seed": 0}
+
+
+def test_recorders_at_once_do_not_empty_each_others_files(tmp_path: Path) -> None:
+    first, second = bank(tmp_path), bank(tmp_path)
+    first.write(VIEWS[:2], INDICES[:2], logits()[:2])
+    first.commit()
+    second.write(VIEWS[2:], INDICES[2:], logits()[2:])
+    second.write(VIEWS[:1], torch.tensor([8]), logits()[:1])
+    second.commit()
+    assert bank(tmp_path).known(VIEWS, INDICES)
+    assert np.count_nonzero(np.fromfile(tmp_path / "view_00000/decision.u16", np.uint16)) == 3
