@@ -60,6 +60,8 @@ REFUSED = [
     (["augment.auto_augment=random"], ["augment.auto_augment=random is unknown", "3a"], ["augment.auto_augment=v0"]),
     (["distill.bank=auto", "augment.mix_mode=batch"], ["keeps an answer a view", "augment.mix_mode=pair"], ["augment.mix_mode=pair"]),
     (["distill.views=4", "augment.repeats=3"], ["distill.views=4 ends amid the 3 epochs", "distill.views=3"], ["distill.views=3"]),
+    (["distill.bank_part=5/4"], ["distill.bank_part=5/4 is no share", "1/4"], ["distill.bank_part=4/4"]),
+    (["distill.bank_logits=0"], ["distill.bank_logits=0 must be above zero"], ["distill.bank_logits=1"]),
     (["model=timm"], ["model=timm needs a network"], ["model.net=resnet18"]),
     (["model.net=resnet18"], ["would be ignored with model=deit_ti"], ["model.net=null"]),
     (["model=cait_xxs24", "model.layer_scale=null"], ["is built on LayerScale"], ["model.layer_scale=1e-5"]),
@@ -94,6 +96,16 @@ def test_what_has_no_effect_is_noted_once(config: Callable[..., Config]) -> None
     assert any("distill.tau has no effect with distill=hard" in n for n in notes_of(config("distill.tau=3")))
     assert any("DRY RUN" in n for n in notes_of(config("teacher.source=random")))
     assert notes_of(config("distill=soft", "data=cifar10", "data.root=null")) == []
+
+
+def test_settings_of_the_bank_that_do_nothing_here_are_noted(config: Callable[..., Config]) -> None:
+    (kept, part, path) = notes_of(config("distill.bank_logits=3", "distill.bank_part=1/2", "distill.bank_path=b"))
+    assert "decisions alone are kept" in kept
+    assert "src/bank.py build alone" in part
+    assert "while distill.bank=off" in path
+    (unused, nothing) = notes_of(config("distill=none", "distill.bank=auto"))
+    assert "is not used" in unused
+    assert "distill.bank=auto has no effect with distill=none" in nothing
 
 
 def test_a_student_without_a_token_says_who_learns(config: Callable[..., Config]) -> None:

@@ -53,6 +53,12 @@ def _distill_notes(c: Config) -> Iterator[str]:
         )
     if c.distill.fusion != defaults.fusion and not c.token:
         yield "distill.fusion has no effect: there is one head"
+    if c.distill.method is not Method.soft and c.distill.bank_logits != defaults.bank_logits:
+        yield f"distill.bank_logits has no effect with distill={c.distill.method}: decisions alone are kept"
+    if c.distill.bank_part != defaults.bank_part:
+        yield "distill.bank_part matters to src/bank.py build alone"
+    if c.distill.bank_path is not None and c.distill.bank is BankMode.off:
+        yield "distill.bank_path matters to src/bank.py alone while distill.bank=off"
     if not c.distill.active and c.distill.bank is not BankMode.off:
         yield f"distill.bank={c.distill.bank} has no effect with distill=none"
     if c.distill.views is not None and c.distill.views < c.optim.epochs:
