@@ -43,6 +43,7 @@ def test_a_replayed_run_is_the_recorded_one_to_the_bit(deit_train: Callable[...,
     assert list((tmp_path / "logs/banks").iterdir()) == [made], "any student, any batch"
 
 
+@pytest.mark.slow
 def test_longer_runs_ask_for_what_is_missing_or_see_the_views_again(
     deit_train: Callable[..., Outcome], tmp_path: Path
 ) -> None:
@@ -60,6 +61,7 @@ def test_longer_runs_ask_for_what_is_missing_or_see_the_views_again(
     assert len(list((tmp_path / "logs/banks").glob("*/view_*"))) == 4
 
 
+@pytest.mark.slow
 def test_soft_distillation_is_replayed_within_rounding(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     settings = (*TINY, "distill=soft")
     for name, mode in (("live", "auto"), ("replayed", "replay")):
@@ -69,6 +71,7 @@ def test_soft_distillation_is_replayed_within_rounding(deit_train: Callable[...,
     assert all(torch.allclose(live[name], replayed[name], atol=5e-3) for name in live)
 
 
+@pytest.mark.slow
 def test_a_bank_that_is_not_this_runs_is_refused(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     assert deit_train(*TINY, "distill.bank=auto", "distill.bank_path=bank", "hydra.run.dir=a").status == 0
     other = deit_train(*TINY, "distill.bank=replay", "distill.bank_path=bank", "seed=1", "hydra.run.dir=b")

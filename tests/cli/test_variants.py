@@ -56,6 +56,7 @@ def test_an_ensemble_is_fitted_member_by_member(deit_train: Callable[..., Outcom
     assert "fitting teacher" not in again.said, "a member is a teacher like any other"
 
 
+@pytest.mark.slow
 def test_the_average_is_measured_chosen_and_started_from(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     outcome = deit_train(*ALONE, "optim.ema=0.9", "optim.ema_chosen=true", "hydra.run.dir=out")
     assert outcome.status == 0, outcome.said
