@@ -1,10 +1,13 @@
 """Batches as a run sees them: the same with any number of workers, devices and starts."""
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
+from deit.config.errors import ConfigError
 from deit.config.schema import Config
 from deit.data.batches import EvalBatch, TrainBatch
 from deit.data.datamodule import KeyedData
@@ -72,6 +75,11 @@ def test_images_are_in_range_and_erased_with_the_datas_noise(config: Callable[..
     assert (spread - torch.tensor(config().data.std)).abs().max() < 0.02
 
 
+def test_a_policy_that_timm_does_not_know_is_refused_before_anything_is_loaded(config: Callable[..., Config]) -> None:
+    with pytest.raises(ConfigError, match=r"augment\.auto_augment=rand-m9-tfoo is none of timm's policies"):
+        data_of(config("augment.auto_augment=rand-m9-tfoo"))
+
+
 def test_targets_are_distributions(config: Callable[..., Config]) -> None:
     for batch in finished(data_of(config("augment=deit", "data.train_fraction=0.1")), 3):
         assert batch.targets.shape == (len(batch.images), 10)
@@ -95,3 +103,21 @@ def test_train_val_and_test_share_no_image(config: Callable[..., Config]) -> Non
     parts = [set(split.indices.tolist()) for split in (dataset.train, dataset.val, dataset.test)]
     assert sum(map(len, parts)) == len(set.union(*parts)) == 1797
     assert len(parts[2]) == pytest.approx(1797 / 5, abs=3)
+
+
+@pytest.mark.parametrize("order", ["keyed", "official"])
+@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize("recipe", ["deit", "none"])
+def test_seven_images_in_two_folders_make_a_batch_an_epoch(
+    config: Callable[..., Config], tmp_path: Path, order: str, repeats: int, recipe: str
+) -> None:
+    for number, name in enumerate("aaabbbb"):
+        (tmp_path / name).mkdir(exist_ok=True)
+        Image.new("RGB", (40, 30), (30 * number, 0, 0)).save(tmp_path / name / f"{number}.png")
+    settings = ["data=folder", f"data.root={tmp_path}", f"augment.order={order}", f"augment.repeats={repeats}"]
+    data = data_of(config(f"augment={recipe}", "augment.mix_mode=batch", *settings), batch_size=1024)
+    (batch,) = finished(data, 10)
+    assert data.num_train_batches == 1
+    assert len(batch.images) == data.num_train_views >= 2
+    assert len(batch.images) % 2 == 0
+    assert batch.targets.shape[1] == 2

@@ -7,9 +7,9 @@ import pytest
 import torch
 from timm.data.mixup import Mixup, mixup_target
 
-from deit.config.material import Augment
+from deit.config.material import Augment, MixMode
 from deit.config.schema import Config
-from deit.data.keys import frozen_generator
+from deit.data.keys import Stream, frozen_generator
 from deit.data.mixing import draw, mix_batch, smooth_targets
 from deit.data.views import NOWHERE
 
@@ -77,13 +77,33 @@ def test_seed_view_and_partner_change_the_mix() -> None:
 
 
 def test_the_official_mode_mixes_the_batch_with_its_reverse() -> None:
-    from deit.config.material import MixMode
-
     images, targets = mixed(Augment(name="x", mixup=0.8, mix_mode=MixMode.batch))
     strength = targets[0, 0].item()
     for i in range(8):
         assert images[i].unique().item() == pytest.approx(strength * i + (1 - strength) * (7 - i), abs=1e-5)
         assert targets[i, i].item() == pytest.approx(strength)
+
+
+@pytest.mark.parametrize("kind", ["mixup", "cutmix"])
+@pytest.mark.parametrize("key", range(5))
+def test_the_official_mode_is_timms_given_its_strength_and_box(
+    monkeypatch: pytest.MonkeyPatch, kind: str, key: int
+) -> None:
+    mixup, cutmix = (1.0, 0.0) if kind == "mixup" else (0.0, 1.0)
+    augment = Augment(name="x", mixup=mixup, cutmix=cutmix, mix_mode=MixMode.batch, smoothing=0.1)
+    generator = torch.Generator().manual_seed(key)
+    images, labels = torch.rand(6, 3, 16, 20, generator=generator), torch.tensor([3, 3, 0, 9, 1, 2])
+    views, indices = torch.zeros(6, dtype=torch.int64), torch.arange(6) + key
+    strength, box = draw(frozen_generator(0, Stream.MIX, 0, key), augment, 16, 20)
+    assert (box == NOWHERE) == (kind == "mixup")
+    timm = Mixup(mixup_alpha=1.0, label_smoothing=0.1, num_classes=10)
+    monkeypatch.setattr(timm, "_params_per_batch", lambda: (strength, kind == "cutmix"))
+    corners = (box.top, box.top + box.height, box.left, box.left + box.width)
+    monkeypatch.setattr("timm.data.mixup.cutmix_bbox_and_lam", lambda *args, **kwargs: (corners, strength))
+    expected, expected_targets = timm(images.clone(), labels)
+    made, targets = mix_batch(images, labels, views, indices, augment=augment, seed=0, num_classes=10)
+    assert torch.allclose(made, expected, atol=1e-6)
+    assert torch.allclose(targets, expected_targets, atol=1e-6)
 
 
 def test_nothing_is_mixed_where_nothing_is_asked() -> None:

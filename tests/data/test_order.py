@@ -1,6 +1,7 @@
 """The order of an epoch: whole pairs, every image in its turn, the same whatever the number of devices."""
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pytest
@@ -58,7 +59,7 @@ def keys(batches: TrainBatches) -> list[list[Key]]:
 @pytest.mark.parametrize("num_images", [64, 100, 37])
 def test_two_devices_see_what_one_sees_each_sample_once(num_images: int, repeats: int) -> None:
     indices = np.arange(1000, 1000 + num_images)
-    settings_ = {"batch_size": 16, "seed": 3, "repeats": repeats}
+    settings_: dict[str, Any] = {"batch_size": 16, "seed": 3, "repeats": repeats}
     for epoch in range(3):
         one = TrainBatches(indices, **settings_)
         two = [TrainBatches(indices, **settings_, rank=rank, world_size=2) for rank in range(2)]
@@ -92,7 +93,7 @@ def test_a_small_set_is_never_dropped() -> None:
 
 
 def test_a_start_skips_what_was_done_and_only_that() -> None:
-    settings_ = {"batch_size": 8, "seed": 0, "repeats": 1}
+    settings_: dict[str, Any] = {"batch_size": 8, "seed": 0, "repeats": 1}
     whole = TrainBatches(np.arange(50), **settings_)
     whole.set_epoch(2)
     resumed = TrainBatches(np.arange(50), **settings_, start=(2, 3))
@@ -132,10 +133,10 @@ def sampled(num_images: int, epoch: int, rank: int, world: int, repeats: int) ->
 @pytest.mark.parametrize("world", [1, 2, 4])
 @pytest.mark.parametrize("repeats", [1, 3])
 def test_the_official_order_is_the_official_samplers(world: int, repeats: int) -> None:
-    settings_ = {"batch_size": 64, "seed": 5, "repeats": repeats, "order": Order.official, "world_size": world}
+    settings_: dict[str, Any] = {"batch_size": 64, "seed": 5, "repeats": repeats, "order": Order.official}
     for epoch in (0, 1, 7):
         for rank in range(world):
-            batches = TrainBatches(np.arange(1000), rank=rank, **settings_)
+            batches = TrainBatches(np.arange(1000), rank=rank, world_size=world, **settings_)
             batches.set_epoch(epoch)
             got = [key.index for batch in batches for key in batch]
             expected = sampled(1000, epoch, rank, world, repeats)
@@ -148,6 +149,20 @@ def test_the_official_order_sees_a_third_of_the_images_three_times() -> None:
     drawn = Counter(key.index for batch in batches for key in batch)
     assert sorted(drawn.values())[:2] == [1, 3], "the last image is cut"
     assert len(drawn) == 342
+
+
+@pytest.mark.parametrize("repeats", [1, 3])
+@pytest.mark.parametrize("num_images", [9, 255, 511, 1023])
+def test_the_official_batches_do_not_depend_on_the_number_of_devices(num_images: int, repeats: int) -> None:
+    settings_: dict[str, Any] = {"batch_size": 64, "seed": 5, "repeats": repeats, "order": Order.official}
+    one = list(TrainBatches(np.arange(num_images), **settings_))
+    for world in (2, 4):
+        devices = [TrainBatches(np.arange(num_images), **settings_, rank=r, world_size=world) for r in range(world)]
+        for whole, shares in zip(one, zip(*devices, strict=True), strict=True):
+            assert len({len(share) for share in shares}) == 1
+            together = [key for row in zip(*shares, strict=True) for key in row]
+            # An only batch is cut to an even number on every device.
+            assert together == whole[: len(whole) // (2 * world) * 2 * world]
 
 
 def test_official_views_are_never_drawn_twice() -> None:
@@ -172,7 +187,7 @@ def test_no_epoch_is_empty_however_few_the_images(order: Order, repeats: int, nu
 
 
 def test_the_official_order_goes_on_in_the_middle_of_an_epoch() -> None:
-    settings_ = {"batch_size": 32, "seed": 0, "repeats": 3, "order": Order.official}
+    settings_: dict[str, Any] = {"batch_size": 32, "seed": 0, "repeats": 3, "order": Order.official}
     whole = TrainBatches(np.arange(600), **settings_)
     whole.set_epoch(2)
     resumed = TrainBatches(np.arange(600), start=(2, 5), **settings_)

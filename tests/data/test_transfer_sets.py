@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -16,7 +17,7 @@ from deit.data.sources.base import Parts
 from deit.data.sources.division import divide
 
 
-def settings(kind: DataKind, root: Path, **values: object) -> Data:
+def settings(kind: DataKind, root: Path, **values: Any) -> Data:  # noqa: ANN401 - fields of several types
     return Data(name=kind.value, kind=kind, root=str(root), **values)
 
 
@@ -56,12 +57,44 @@ def test_cars_are_read_from_the_publishers_layout(tmp_path: Path) -> None:
     assert abs(int(red) - 200) < 6
 
 
-def test_cars_cannot_be_downloaded_any_more(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="can no longer be downloaded"):
-        open_dataset(settings(DataKind.cars, tmp_path, download=True))
+@pytest.mark.parametrize(
+    "name", ["devkit/cars_train_annos.mat", "cars_test_annos_withlabels.mat", "devkit/cars_meta.mat"]
+)
+@pytest.mark.parametrize("damage", ["gone", "cut", "empty", "strange"])
+def test_damaged_annotations_of_cars_are_told(tmp_path: Path, name: str, damage: str) -> None:
+    file = cars(tmp_path) / "stanford_cars" / name
+    if damage == "gone":
+        file.unlink()
+    elif damage == "strange":
+        pytest.importorskip("scipy.io").savemat(file, {"other": 1})
+    else:
+        file.write_bytes(file.read_bytes()[:200] if damage == "cut" else b"")
+    with pytest.raises(ConfigError, match=r"stanford_cars/, which lacks files or is damaged.*data\.root="):
+        open_dataset(settings(DataKind.cars, tmp_path))
+
+
+def test_cars_that_are_missing_are_asked_for_without_a_download(tmp_path: Path) -> None:
     (problem,) = published.problems(settings(DataKind.cars, tmp_path))
     assert "stanford_cars/" in problem
     assert "data.download" not in problem
+
+
+@pytest.mark.parametrize(
+    ("kind", "why"),
+    [
+        (DataKind.cars, "taken down by its publisher.*holds stanford_cars/"),
+        (DataKind.inat2018, "too large.*the annotations and the images"),
+        (DataKind.inat2019, "too large.*the annotations and the images"),
+    ],
+)
+def test_what_cannot_be_downloaded_says_why_before_and_when_it_is_opened(
+    tmp_path: Path, kind: DataKind, why: str
+) -> None:
+    asked = settings(kind, tmp_path, download=True)
+    (problem,) = published.problems(asked)
+    with pytest.raises(ConfigError, match=f"{why}.* data.download=false") as caught:
+        open_dataset(asked)
+    assert str(caught.value) == problem
 
 
 def inaturalist(root: Path, year: int, **changes: object) -> Path:
@@ -99,11 +132,30 @@ def test_annotations_cannot_lead_out_of_the_folder(tmp_path: Path) -> None:
             open_dataset(settings(DataKind.inat2018, root))
 
 
-def test_broken_annotations_are_named(tmp_path: Path) -> None:
+BROKEN = {
+    "no JSON": '{"images": [], "annotations"',
+    "no object": "[]",
+    "no lists": '{"images": 1, "annotations": 2, "categories": 3}',
+    "no annotation": '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [], "categories": []}',
+    "a strange category": (
+        '{"images": [{"id": 1, "file_name": "a.jpg"}], "annotations": [{"image_id": 1, "category_id": 99}],'
+        ' "categories": []}'
+    ),
+}
+
+
+@pytest.mark.parametrize("broken", BROKEN)
+@pytest.mark.parametrize("split", ["train", "val"])
+def test_broken_annotations_are_named(tmp_path: Path, split: str, broken: str) -> None:
     root = inaturalist(tmp_path, 2018)
-    (root / "val2018.json").write_text('{"images": [], "annotations"')
-    with pytest.raises(ConfigError, match=r"val2018\.json cannot be read as the annotations"):
+    (root / f"{split}2018.json").write_text(BROKEN[broken])
+    with pytest.raises(ConfigError, match=rf"{split}2018\.json cannot be read as the annotations"):
         open_dataset(settings(DataKind.inat2018, root))
+
+
+def test_missing_annotations_are_asked_for_early(tmp_path: Path) -> None:
+    root = inaturalist(tmp_path, 2018)
+    assert not list(published.problems(settings(DataKind.inat2018, root)))
     (root / "val2018.json").unlink()
     (problem,) = published.problems(settings(DataKind.inat2018, root))
     assert "needs val2018.json" in problem
@@ -126,7 +178,18 @@ def test_a_val_split_joins_training_on_request(tmp_path: Path) -> None:
     assert len(source) == 40
 
 
-def test_a_val_split_that_is_tested_on_is_not_trained_on(tmp_path: Path) -> None:
-    parts = Parts(("a", "b"), grey("train", 20), val=grey("val", 20))
-    with pytest.raises(ConfigError, match=r"data\.own_val=false would train on"):
-        divide(settings(DataKind.imagenet, tmp_path, own_val=False), parts)
+@pytest.mark.parametrize("split", ["val", "test"])
+def test_a_val_split_joins_only_beside_a_test_split(tmp_path: Path, split: str) -> None:
+    parts = Parts(("a", "b"), grey("train", 20), **{split: grey(split, 20)})
+    with pytest.raises(
+        ConfigError, match=r"data\.own_val=false needs a set with val and test.* leave data\.own_val out"
+    ):
+        divide(settings(DataKind.folder, tmp_path, own_val=False), parts)
+
+
+@pytest.mark.parametrize("kind", list(DataKind))
+def test_where_a_val_split_cannot_join_is_said_before_files_are_opened(tmp_path: Path, kind: DataKind) -> None:
+    joins = kind in (DataKind.flowers102, DataKind.folder, DataKind.hf)
+    problems = list(settings(kind, tmp_path, own_val=False).problems())
+    assert [text for text in problems if text.startswith("data.own_val=false")] == problems
+    assert len(problems) == (0 if joins else 1)

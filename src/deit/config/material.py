@@ -57,6 +57,10 @@ class DataKind(Choice):
     hf = "hf"
 
 
+OWN_VAL = (DataKind.flowers102, DataKind.folder, DataKind.hf)
+"""Sets that may bring a val split besides a test split."""
+
+
 @dataclass(kw_only=True)
 class Data:
     """A labelled set of images and how it is split."""
@@ -102,6 +106,8 @@ class Data:
             )
         yield from outside("data.flip", self.flip, 0, 1)
         yield from outside("data.train_fraction", self.train_fraction, 0, 1, open_low=True)
+        if not self.own_val and self.kind not in OWN_VAL:
+            yield own_val_refused(self)
         if self.num_classes is not None and self.num_classes < 2:
             yield f"data.num_classes={self.num_classes} is no classification; at least 2 classes are needed"
         if self.workers < 0:
@@ -111,6 +117,14 @@ class Data:
                 yield f"{key} has {len(values)} values; images have 3 channels; pass {key}=[r,g,b]"
         if any(value <= 0 for value in self.std):
             yield f"data.std={self.std} must be above zero in every channel"
+
+
+def own_val_refused(data: Data) -> str:
+    """What to say where training cannot have a val split besides, because the set has none or is tested on it."""
+    return (
+        f"data.own_val=false needs a set with val and test splits of its own, which data={data.name} has not;"
+        f" possible: {', '.join(map(str, OWN_VAL))}; leave data.own_val out"
+    )
 
 
 @dataclass(kw_only=True)

@@ -29,20 +29,38 @@ ANNOTATIONS = {
 }
 """What lists the images of each year of iNaturalist, beside their folder."""
 
+NOT_FETCHED = {
+    DataKind.cars: "has been taken down by its publisher",
+    DataKind.inat2018: "is too large to be fetched here",
+    DataKind.inat2019: "is too large to be fetched here",
+}
+"""Why a set cannot be downloaded."""
+
 
 def root_of(data: Data) -> Path:
     """The folder below which the files lie or are to be put."""
     return DOWNLOADS if data.root is None else Path(data.root)
 
 
+def download_problems(data: Data) -> Iterator[str]:
+    """Yield why ``data.download=true`` is in vain."""
+    if data.download and data.kind in NOT_FETCHED:
+        folder = "the annotations and the images" if data.kind in ANNOTATIONS else f"{FOLDERS[data.kind]}/"
+        yield (
+            f"data={data.name} cannot be downloaded: it {NOT_FETCHED[data.kind]};"
+            f" pass data.root=<folder that holds {folder}> data.download=false"
+        )
+
+
 def problems(data: Data) -> Iterator[str]:
-    """Yield what is missing of a published set that may not be downloaded."""
+    """Yield what is missing of a published set that may not, or cannot, be downloaded."""
     if data.download:
+        yield from download_problems(data)
         return
     root = root_of(data)
     if data.kind in FOLDERS and not (root / FOLDERS[data.kind]).is_dir():
         folder = FOLDERS[data.kind]
-        fetched = "" if data.kind is DataKind.cars else ", or data.download=true"  # its publisher took it down
+        fetched = "" if data.kind in NOT_FETCHED else ", or data.download=true"
         yield (
             f"data={data.name} needs the folder {folder}/, which is not in {root};"
             f" pass data.root=<folder that holds {folder}/>{fetched}"

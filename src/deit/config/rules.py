@@ -157,7 +157,8 @@ def data_are_there(c: Config) -> Iterator[str]:
                 f" pass data.num_classes={found} or another data.root"
             )
     elif c.data.root is not None and not c.data.download and not Path(c.data.root).is_dir():
-        yield f"data.root={c.data.root} is not a folder; pass data.root=<existing folder>, or data.download=true"
+        fetched = "" if c.data.kind in published.NOT_FETCHED else ", or data.download=true"
+        yield f"data.root={c.data.root} is not a folder; pass data.root=<existing folder>{fetched}"
     else:
         yield from published.problems(c.data)
     if c.data.kind is DataKind.hf and c.data.path is None:

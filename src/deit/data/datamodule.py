@@ -30,6 +30,9 @@ class KeyedData(LightningDataModule):
         batch_size: Samples of one forward pass over all devices.
         seed: Seed of the run.
         views: Epochs after which the views come again; None: never.
+
+    Raises:
+        ConfigError: for a policy that timm does not know.
     """
 
     def __init__(
@@ -48,6 +51,7 @@ class KeyedData(LightningDataModule):
         self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
         self.views = views
         self.num_classes = len(dataset.classes)
+        self.view = TrainView(augment, data, image_size=image_size)  # here, so that its mistakes are told at once
 
     @property
     def _place(self) -> tuple[int, int]:
@@ -60,14 +64,12 @@ class KeyedData(LightningDataModule):
         Raises:
             ConfigError: if there are fewer pairs of images than devices.
         """
-        view = TrainView(self.augment, self.data, image_size=self.image_size)
-        views = TrainViews(self.dataset.train.source, view, seed=self.seed)
+        views = TrainViews(self.dataset.train.source, self.view, seed=self.seed)
         return self._loader(views, self._train_batches(self._start()))
 
     def epoch_loader(self, epoch: int, wanted: Callable[[list[Key]], bool]) -> DataLoader:
         """Loader of one epoch's batches, of those whose keys are ``wanted``; the others are not rendered."""
-        view = TrainView(self.augment, self.data, image_size=self.image_size)
-        views = TrainViews(self.dataset.train.source, view, seed=self.seed)
+        views = TrainViews(self.dataset.train.source, self.view, seed=self.seed)
         return self._loader(views, [keys for keys in self._train_batches((epoch, 0)) if wanted(keys)])
 
     @property
@@ -104,8 +106,7 @@ class KeyedData(LightningDataModule):
         """The first ``pairs`` pairs of an epoch on this device, finished as for training."""
         batches = self._train_batches((epoch, 0))
         keys = [key for batch in itertools.islice(batches, 2 * pairs) for key in batch][: 2 * pairs]
-        view = TrainView(self.augment, self.data, image_size=self.image_size)
-        views = TrainViews(self.dataset.train.source, view, seed=self.seed)
+        views = TrainViews(self.dataset.train.source, self.view, seed=self.seed)
         raw = RawBatch(*(torch.stack(parts) for parts in zip(*(views[key] for key in keys), strict=True)))
         batch = self.on_after_batch_transfer(self.transfer_batch_to_device(raw, device, 0), 0)
         assert isinstance(batch, TrainBatch)

@@ -5,6 +5,7 @@ paired with whom depends on seed and view alone. The official order is the offic
 """
 
 from collections.abc import Iterator
+from functools import cached_property
 
 import numpy as np
 import torch
@@ -38,21 +39,21 @@ def epoch_order(num_images: int, epoch: int, seed: int, repeats: int) -> np.ndar
     size = num_images // repeats // 2 * 2  # the same number of pairs in every epoch
     permutation = frozen_generator(seed, Stream.ORDER, cycle).permutation(num_images)
     chosen = permutation[part * size : (part + 1) * size]
-    blocks = [_block(chosen[i : i + 2 * repeats], repeats) for i in range(0, size, 2 * repeats)]
-    order = np.concatenate(blocks)
+    whole = size // (2 * repeats) * 2 * repeats
+    blocks, rest = chosen[:whole].reshape(-1, 2 * repeats), chosen[whole:].reshape(1, -1)
+    order = np.concatenate([_views(blocks, repeats), _views(rest, repeats)])
     order[:, 0] += cycle * repeats
     return order
 
 
-def _block(positions: np.ndarray, repeats: int) -> np.ndarray:
-    """Views 0 to ``repeats - 1`` of a block of images, as (2 * pairs * repeats, 2) rows of view and position."""
-    pairs = len(positions) // 2
-    even, odd = positions[0 : 2 * pairs : 2], positions[1 : 2 * pairs : 2]
-    rows = np.empty((repeats, pairs, 2, 2), dtype=np.int64)
+def _views(blocks: np.ndarray, repeats: int) -> np.ndarray:
+    """Views 0 to ``repeats - 1`` of each of b blocks of 2p positions, as (b * repeats * 2p, 2) of view and position."""
+    even, odd = blocks[:, 0::2], blocks[:, 1::2]
+    rows = np.empty((len(blocks), repeats, even.shape[1], 2, 2), dtype=np.int64)
     for view in range(repeats):
-        rows[view, :, :, 0] = view
-        rows[view, :, 0, 1] = even
-        rows[view, :, 1, 1] = np.roll(odd, -view)
+        rows[:, view, ..., 0] = view
+        rows[:, view, :, 0, 1] = even
+        rows[:, view, :, 1, 1] = np.roll(odd, -view, axis=1)
     return rows.reshape(-1, 2)
 
 
@@ -62,6 +63,9 @@ def official_order(num_images: int, epoch: int, repeats: int) -> np.ndarray:
     A permutation seeded by the epoch alone, each image ``repeats`` times in a row. With repeats, as many samples are
     kept as there are images, down to a multiple of 256: each epoch sees a part of the images. A view's number
     is the epoch's first plus that of the copy, so that an image's views have gaps where it was not drawn.
+
+    The official sampler pads to a multiple of the devices by starting over. That adds to an epoch only without repeats,
+    and would give some numbers of devices a batch more than others: here nothing is padded.
 
     Args and returns as `epoch_order`.
     """
@@ -80,7 +84,8 @@ class TrainBatches:
 
     A global batch is a run of the epoch's order, of which this device takes every ``world_size``-th pair, or every
     ``world_size``-th sample of the official order: the union over devices does not depend on their number. The last
-    batch may be smaller, but has as many pairs on every device; the official order drops it, unless it is the only one.
+    batch may be smaller, but has as many pairs on every device; the official order drops it, unless it is the only one:
+    an epoch without a batch would train nothing.
 
     Args:
         indices: (n,) positions in the source of the images that are trained on.
@@ -123,9 +128,9 @@ class TrainBatches:
         unit = 2 * self.world_size  # mixing needs an even number on every device
         return order[: len(order) // unit * unit]
 
-    @property
+    @cached_property
     def num_views(self) -> int:
-        """Renderings of a whole epoch, over all devices."""
+        """Renderings of a whole epoch, over all devices; the same for every epoch."""
         return len(self._order(0))
 
     def __len__(self) -> int:
@@ -133,10 +138,11 @@ class TrainBatches:
         return -(-self.num_views // self.batch_size)
 
     def __iter__(self) -> Iterator[list[Key]]:
-        # No generator function: the epoch must be read now, not when a worker first asks for a batch.
+        # No generator function: the epoch must be read now, not when a worker first asks for a batch. The keys are made
+        # as they are asked for: those of an epoch of ImageNet would take seconds and hundreds of megabytes.
         first = self.start[1] if self.epoch == self.start[0] else 0
         order = self._order(self.epoch)
-        return iter([self._share(order, batch) for batch in range(first, len(self))])
+        return (self._share(order, batch) for batch in range(first, len(self)))
 
     def _share(self, order: np.ndarray, batch: int) -> list[Key]:
         rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]

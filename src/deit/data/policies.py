@@ -11,6 +11,7 @@ from deit.config.material import POLICIES
 Policy = Callable[[Image.Image], Image.Image]
 
 TRANSLATED = 0.45  # largest shift over the image's side, as timm has it
+SETS = ("tweights", "t3a", "t3aw")  # what RandAugment may draw from instead of its own operations
 EXAMPLES = "rand-m9-mstd0.5-inc1, original, v0-mstd0.5, augmix-m3-w3, 3a"
 
 
@@ -36,8 +37,7 @@ def policy(description: str, *, mean: Sequence[float], image_size: int) -> Polic
         "interpolation": Image.Resampling.BICUBIC,
     }
     try:
-        # timm passes over a setting without a number, but for the name of RandAugment's operations.
-        assert all(part[:1] == "t" or any(map(str.isdigit, part)) for part in description.split("-")[1:])
+        _refuse_ignored(description)
         built = build(description, settings)
         for op in _operations(built):
             if op.name.startswith("Posterize"):
@@ -48,6 +48,15 @@ def policy(description: str, *, mean: Sequence[float], image_size: int) -> Polic
             f" settings as in {EXAMPLES}; pass augment.auto_augment=rand-m9-mstd0.5-inc1"
         ) from None
     return built
+
+
+def _refuse_ignored(description: str) -> None:
+    """Raise ValueError for settings that timm passes over, or stumbles over at the first image only."""
+    name, *settings = description.split("-")
+    for setting in settings:
+        known = setting in SETS if name == "rand" and setting.startswith("t") else any(map(str.isdigit, setting))
+        if not known or (name == "augmix" and setting[:1] == "a" and float(setting[1:]) <= 0):
+            raise ValueError(setting)
 
 
 def _operations(built: object) -> list[AugmentOp]:

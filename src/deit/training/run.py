@@ -73,9 +73,9 @@ def suited(config: Config, dataset: DataSet) -> Config:
 
 def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
     configure_torch(config)
+    data = keyed_data(config, dataset)  # first, for its mistakes are told sooner than a teacher is fitted
     teacher = teachers.obtain(config, dataset)
     module = build_module(config, dataset, teacher)
-    data = keyed_data(config, dataset)
     opened = loggers.build(config, run)
     try:
         trainer = run_trainer(config, run, opened, _checks(config, module, data))

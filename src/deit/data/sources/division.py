@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from deit.config.errors import ConfigError
-from deit.config.material import Data
+from deit.config.material import Data, own_val_refused
 from deit.data.sources.base import DataSet, ImageSource, Parts, Split
 from deit.data.sources.joined import JoinedImages
 from deit.data.splits import hold_out, take_fraction
@@ -43,13 +43,10 @@ def divide(data: Data, parts: Parts) -> DataSet:
 
 def _joined(data: Data, parts: Parts) -> Parts:
     """Under ``data.own_val=false``, train and val as one split, from which val is then held out anew."""
-    if data.own_val or parts.val is None:
+    if data.own_val:
         return parts
-    if parts.test is None:
-        raise ConfigError(
-            f"data.own_val=false would train on the val split of data={data.kind.value}, which is what it is tested"
-            " on; leave data.own_val out"
-        )
+    if parts.val is None or parts.test is None:
+        raise ConfigError(own_val_refused(data))
     return replace(parts, train=JoinedImages(parts.train, parts.val), val=None)
 
 

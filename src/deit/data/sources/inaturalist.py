@@ -1,7 +1,8 @@
 """iNaturalist 2018 and 2019, from the files of the competitions, as the official code reads them."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 
 from deit.config.errors import ConfigError
 from deit.config.material import Data, DataKind
-from deit.config.published import ANNOTATIONS, root_of
+from deit.config.published import ANNOTATIONS, download_problems, root_of
 from deit.data.sources.base import Parts
 from deit.data.sources.files import ImageFiles
 
@@ -22,31 +23,30 @@ def read_inaturalist(data: Data) -> Parts:
     Raises:
         ConfigError: An annotation file is missing or is none, or names an image outside ``data.root``.
     """
-    if data.download:
-        raise ConfigError(
-            f"data={data.kind.value} is hundreds of gigabytes and is not downloaded here; pass data.root=<folder with"
-            f" {' and '.join(ANNOTATIONS[data.kind])} and the images> data.download=false"
-        )
+    if refused := list(download_problems(data)):
+        raise ConfigError.of(refused)
     root = root_of(data)
-    train, val = (_annotations(root / name, data.kind) for name in ANNOTATIONS[data.kind])
-    names = {int(entry["id"]): str(entry["name"]) for entry in train["categories"]}
-    labels = {category: label for label, category in enumerate(sorted(names))}
-    classes = tuple(names[category] for category in sorted(names))
-    return Parts(classes, _images(root, train, labels), val=_images(root, val, labels))
+    train, val = (root / name for name in ANNOTATIONS[data.kind])
+    with _named(train, data.kind):
+        content = json.loads(train.read_text(encoding="utf-8"))
+        names = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
+        labels = {category: label for label, category in enumerate(sorted(names))}
+        trained_on = _images(root, content, labels)
+    with _named(val, data.kind):
+        tested_on = _images(root, json.loads(val.read_text(encoding="utf-8")), labels)
+    return Parts(tuple(names[category] for category in sorted(names)), trained_on, val=tested_on)
 
 
-def _annotations(path: Path, kind: DataKind) -> dict[str, Any]:
+@contextmanager
+def _named(path: Path, kind: DataKind) -> Iterator[None]:
+    """Tell what is wrong with the contents of ``path`` as a ConfigError that names it."""
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        complete = all(isinstance(content[key], list) for key in ("images", "annotations", "categories"))
+        yield
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise ConfigError(
             f"{path} cannot be read as the annotations of data={kind.value} ({type(error).__name__}: {error}); pass"
             f" data.root=<folder with {' and '.join(ANNOTATIONS[kind])}>"
         ) from None
-    if not complete:
-        raise ConfigError(f"{path} has no lists of images, annotations and categories; fetch it anew")
-    return content
 
 
 def _images(root: Path, content: dict[str, Any], labels: dict[int, int]) -> ImageFiles:

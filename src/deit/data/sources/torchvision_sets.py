@@ -11,7 +11,7 @@ import numpy as np
 
 from deit.config.errors import ConfigError
 from deit.config.material import Data, DataKind
-from deit.config.published import FOLDERS, root_of
+from deit.config.published import FOLDERS, NOT_FETCHED, download_problems, root_of
 from deit.data.sources.arrays import ArrayImages
 from deit.data.sources.base import Parts, missing_files
 from deit.data.sources.files import ImageFiles
@@ -58,11 +58,8 @@ def read_cars(data: Data) -> Parts:
     Raises:
         ConfigError: The files are missing or damaged, or were to be fetched: their publisher has taken them down.
     """
-    if data.download:
-        raise ConfigError(
-            "data=cars can no longer be downloaded: its publisher has taken it down; pass data.root=<folder that holds"
-            " stanford_cars/> data.download=false"
-        )
+    if refused := list(download_problems(data)):
+        raise ConfigError.of(refused)
     root = _root(data)
     from torchvision.datasets import StanfordCars
 
@@ -90,7 +87,7 @@ def _missing(data: Data, root: Path, how: str) -> ConfigError:
         [root / folder],
         [
             f"pass data.root=<folder that holds {folder}/>",
-            *([] if data.kind is DataKind.cars else ["data.download=true"]),
+            *([] if data.kind in NOT_FETCHED else ["data.download=true"]),
         ],
     )
 
@@ -98,7 +95,7 @@ def _missing(data: Data, root: Path, how: str) -> ConfigError:
 def _opened(data: Data, opener: Callable[[], Opened]) -> Opened:
     try:
         return opener()
-    except (OSError, RuntimeError) as error:  # torchvision's for missing or damaged; OSError: network, disk
+    except Exception as error:  # torchvision's own, network, disk, and whatever scipy makes of damaged annotations
         root, folder = _root(data), FOLDERS[data.kind]
         if not data.download:
             raise _missing(data, root, "lacks files or is damaged") from error
