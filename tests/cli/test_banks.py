@@ -123,6 +123,9 @@ def test_an_unknown_action_says_which_there_are(tmp_path: Path) -> None:
         outcome = bank_py(tmp_path, *arguments)
         assert outcome.returncode == 2
         assert "possible: build, verify, stats, list" in outcome.stderr
+    help_ = bank_py(tmp_path, "--help")
+    assert (help_.returncode, help_.stderr) == (0, "")
+    assert "src/bank.py verify" in help_.stdout
 
 
 @pytest.mark.slow

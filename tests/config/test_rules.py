@@ -111,6 +111,7 @@ def test_settings_of_the_bank_that_do_nothing_here_are_noted(config: Callable[..
 def test_a_student_without_a_token_says_who_learns(config: Callable[..., Config]) -> None:
     (note,) = notes_of(config("model=cait_xxs24"))
     assert note == "model=cait_xxs24 has no distillation token: its class head learns from labels and teacher"
+    assert any("float32_attention has no effect" in n for n in notes_of(config("model.float32_attention=true")))
     assert any("model.heads has no effect" in n for n in notes_of(config("model=timm", "model.net=a", "model.heads=2")))
 
 

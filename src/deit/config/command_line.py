@@ -43,6 +43,9 @@ def take_action(actions: Sequence[str], usage: str | None) -> str:
     """The word that the command line begins with, taken off it; without one of ``actions`` the program ends."""
     if len(sys.argv) > 1 and sys.argv[1] in actions:
         return sys.argv.pop(1)
+    if {"-h", "--help"} & set(sys.argv[1:2]):
+        sys.stdout.write(f"{usage}")
+        raise SystemExit(0)
     given = f"{sys.argv[1]} is no action" if len(sys.argv) > 1 else "an action must be given"
     sys.stderr.write(f"{given}; possible: {', '.join(actions)}\n\n{usage}")
     raise SystemExit(EXIT_USER_ERROR)

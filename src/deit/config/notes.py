@@ -21,6 +21,8 @@ def _student_notes(c: Config) -> Iterator[str]:
                 yield f"model.{key} has no effect with model=timm: {c.model.net} has its own"
     if c.model.eval_mode and (c.model.drop_path > 0 or c.model.dropout > 0):
         yield "model.eval_mode=true trains without model.drop_path and model.dropout"
+    if c.model.float32_attention and c.trainer.precision == "32-true":
+        yield "model.float32_attention has no effect with trainer.precision=32-true"
     if c.init is None and c.init_positions is not Resampling.official:
         yield "init_positions has no effect without init"
     if c.optim.decay_dist_token and not c.token:

@@ -11,10 +11,9 @@ from deit.config import layout, published
 from deit.config.adapt import adapted
 from deit.config.execution import LabelLoss, Trainer
 from deit.config.material import DataKind, MixMode
-from deit.config.schema import Config
+from deit.config.schema import PUBLISHED, Config
 from deit.config.teaching import BankMode, TeacherSource
 
-PUBLISHED = "timm:"  # what `init` begins with where it names weights and no file
 TEACHERS = "regnety_040, regnety_080, regnety_120, regnety_160, resnet50, efficientnet_b0 to efficientnet_b5, deit_b"
 
 

@@ -14,6 +14,8 @@ from deit.config.material import Augment, Data, DataKind
 from deit.config.network import Model, Resampling, Resolution, Scale
 from deit.config.teaching import Distill, Teacher, TeacherSource
 
+PUBLISHED = "timm:"  # what `init` begins with where it names published weights and no file
+
 
 @dataclass(kw_only=True)
 class Config:

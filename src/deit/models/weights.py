@@ -13,6 +13,7 @@ from torch import Tensor, cat, nn
 
 from deit.config.errors import ConfigError
 from deit.config.network import Resampling
+from deit.config.schema import PUBLISHED
 from deit.models.files import State, read_state, save_weights
 from deit.models.layouts import to_timm
 from deit.models.networks import card
@@ -20,7 +21,6 @@ from deit.models.positions import Grid, resample_positions
 from deit.models.published import published_weights
 from deit.models.students import Student
 
-PUBLISHED = "timm:"  # what begins the name of published weights
 _OF_DISTILL = ("dist_token", "head_dist.weight", "head_dist.bias")
 
 
@@ -73,9 +73,10 @@ def load_student(
         state = fit.grid(state, resampled)
     for name in _heads(student.net):
         if name in state and name in own and state[name].shape[0] != own[name].shape[0]:
-            (dropped if name not in derived else []).append(name)
-            derived += [name] if name not in derived else []
             state = state | {name: own[name]}
+            if name not in derived:
+                dropped.append(name)
+                derived.append(name)
     load_exactly(student.net, state, path)
     untouched = tuple(name for name in own if name not in derived and name not in resampled)
     return LoadReport(untouched, tuple(resampled), tuple(derived), tuple(dropped))

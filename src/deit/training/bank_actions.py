@@ -12,10 +12,12 @@ from rich.table import Table
 
 from deit.config.errors import ConfigError
 from deit.config.schema import Config
+from deit.config.teaching import BankMode
 from deit.data.batches import TrainBatch
 from deit.data.keys import Key
 from deit.data.sources import DataSet, open_dataset
 from deit.distillation.bank import IDENTITY, Bank
+from deit.distillation.targets import BankTargets
 from deit.models.teachers import FrozenTeacher
 from deit.training import banks, probe, teachers
 from deit.training.plan import WIDTH
@@ -57,18 +59,20 @@ def build(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) 
     def unknown(keys: list[Key]) -> bool:
         return not bank.known(torch.tensor([key.view for key in keys]), torch.tensor([key.index for key in keys]))
 
-    answers, began = 0, time.perf_counter()
+    asked = BankTargets(bank, teacher, BankMode.record)
+    began = time.perf_counter()
     for done, epoch in enumerate(mine, 1):
         for raw in data.epoch_loader(epoch, unknown):
             batch = data.on_after_batch_transfer(data.transfer_batch_to_device(raw, torch.device(device), 0), 0)
             assert isinstance(batch, TrainBatch)
             with probe.precision(config, device):
-                bank.write(batch.views, batch.indices, teacher.answer(batch.images))
-            bank.commit()
-            answers += len(raw.labels)
-        speed = answers / (time.perf_counter() - began)
-        log.info(f"bank {bank.folder}: epoch {done} of {len(mine)}, {answers} answers, {speed:,.0f} a second")
-    return float(answers)
+                asked.promise(batch.images, batch.views, batch.indices)()
+        asked.commit()
+        speed = asked.num_recorded / (time.perf_counter() - began)
+        log.info(
+            f"bank {bank.folder}: epoch {done} of {len(mine)}, {asked.num_recorded} answers, {speed:,.0f} a second"
+        )
+    return float(asked.num_recorded)
 
 
 def verify(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) -> float:

@@ -71,6 +71,7 @@ def identity(config: Config, dataset: DataSet, teacher: FrozenTeacher, top: int)
     return {
         "schema": SCHEMA,
         "data": teachers.data_identity(dataset),
+        "images": len(dataset.train.source),
         "colours": [*config.data.mean, *config.data.std],
         "image size": config.image_size,
         "augmentation": compose.plain(augment),

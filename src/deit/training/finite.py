@@ -49,8 +49,8 @@ class FiniteLoss(Callback):
             raise RunError(self._message(trainer, first))
 
     def _message(self, trainer: Trainer, batch: int) -> str:
-        batches = int(trainer.num_training_batches)
-        step = (trainer.current_epoch * batches + batch) // trainer.accumulate_grad_batches
+        batches, accumulated = int(trainer.num_training_batches), trainer.accumulate_grad_batches
+        step = trainer.current_epoch * -(-batches // accumulated) + batch // accumulated  # an epoch ends with a step
         last = self.checkpoints / "last.ckpt"
         kept = f"the last good checkpoint is {last}" if last.is_file() else "no checkpoint was written yet"
         return (

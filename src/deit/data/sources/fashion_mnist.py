@@ -20,7 +20,6 @@ from deit.config.published import root_of
 from deit.data.sources.arrays import ArrayImages
 from deit.data.sources.base import Parts, missing_files
 
-"""Where Debian's package dataset-fashion-mnist puts the files."""
 CLASSES = (
     "T-shirt/top",
     "Trouser",
