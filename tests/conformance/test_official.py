@@ -8,6 +8,7 @@ parameters (tests/models).
 import math
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from timm.layers.drop import DropPath
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from deit.config.network import Model
 from deit.config.schema import Config
 from deit.data.order import TrainBatches
+from deit.data.sources.pictures import ArrayPicture
 from deit.data.views import EvalView, TrainView
 from deit.distillation import losses
 from deit.models.students import Student
@@ -112,8 +114,6 @@ def test_the_label_loss_is_timms() -> None:
 
 
 def test_an_epoch_of_imagenet_is_1251_steps() -> None:
-    import numpy as np
-
     from deit.config.material import Order
 
     batches = TrainBatches(np.arange(1_281_167), batch_size=1024, seed=0, repeats=3, order=Order.official)
@@ -124,7 +124,7 @@ def test_an_epoch_of_imagenet_is_1251_steps() -> None:
 
 
 def test_training_images_are_cut_and_changed_as_by_the_official_recipe(config: Callable[..., Config]) -> None:
-    c = config("experiment=official/deit_b")
+    c = config("experiment=official/deit_b", "data.decode=reference")
     view = TrainView(c.augment, c.data, image_size=c.image_size)
     crop = view.crop
     assert (crop.scale, crop.ratio, crop.size) == ((0.08, 1.0), (3 / 4, 4 / 3), (224, 224))  # type: ignore[union-attr]
@@ -139,26 +139,24 @@ def test_training_images_are_cut_and_changed_as_by_the_official_recipe(config: C
 
 
 def test_images_of_32_pixels_are_padded_by_4(config: Callable[..., Config]) -> None:
-    c = config("resolution.pixels=32")
+    c = config("resolution.pixels=32", "data.decode=reference")
     padded = TrainView(c.augment, c.data, image_size=32).crop.transforms[1]  # type: ignore[union-attr]
     assert padded.padding == [4, 4, 4, 4]
 
 
 @pytest.mark.parametrize(("size", "resized"), [(224, 256), (384, 438)])
 def test_evaluation_resizes_by_an_eighth_more(config: Callable[..., Config], size: int, resized: int) -> None:
-    c = config(*PAPER)
-    view = EvalView(image_size=size, crop=c.augment.eval_share)
+    c = config(*PAPER, "data.decode=reference")
+    view = EvalView(c.data, image_size=size, crop=c.augment.eval_share)
     assert view.transform.transforms[0].size == [resized]  # type: ignore[union-attr]
     assert "BICUBIC" in str(view.transform)
 
 
 def test_images_of_cifar_are_enlarged_to_the_papers_size(config: Callable[..., Config]) -> None:
-    from PIL import Image
-
     c = config("scale=paper", "data=cifar10")
-    image = Image.new("RGB", (32, 32))
-    assert TrainView(c.augment, c.data, image_size=c.image_size)(image)[0].shape == (3, 224, 224)
-    assert EvalView(image_size=c.image_size, crop=c.augment.eval_share)(image).shape == (3, 224, 224)
+    small = ArrayPicture(np.zeros((32, 32, 3), np.uint8))
+    assert TrainView(c.augment, c.data, image_size=c.image_size)(small)[0].shape == (3, 224, 224)
+    assert EvalView(c.data, image_size=c.image_size, crop=c.augment.eval_share)(small).shape == (3, 224, 224)
 
 
 # Fine-tuning

@@ -10,8 +10,28 @@ from timm.data.mixup import Mixup, mixup_target
 from deit.config.material import Augment, MixMode
 from deit.config.schema import Config
 from deit.data.keys import Stream, frozen_generator
-from deit.data.mixing import draw, mix_batch, smooth_targets
+from deit.data.mixing import draw, draw_batch, mix_images, mix_targets, smooth_targets
 from deit.data.views import NOWHERE
+
+
+def mix_batch(
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    views: torch.Tensor,
+    indices: torch.Tensor,
+    *,
+    augment: Augment,
+    seed: int,
+    num_classes: int,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Images, mixed in place, and their targets."""
+    height, width = images.shape[-2:]
+    mixes, partner = draw_batch(views, indices, augment=augment, seed=seed, height=height, width=width)
+    targets = smooth_targets(labels, num_classes, augment.smoothing)
+    if not mixes:
+        return images, targets
+    mix_images(images, mixes, partner)
+    return images, mix_targets(targets, mixes, partner)
 
 
 def batch(size: int = 8) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor]:

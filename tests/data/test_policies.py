@@ -4,6 +4,7 @@ import pickle
 import random
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace
 from typing import cast
 
 import numpy as np
@@ -12,10 +13,12 @@ import torch
 from PIL import Image, ImageFilter, ImageOps
 
 from deit.config.errors import ConfigError
+from deit.config.material import Decode
 from deit.config.schema import Config
 from deit.data.keys import seed_globals
 from deit.data.policies import policy
-from deit.data.views import TrainView, to_uint8
+from deit.data.reference import to_tensor
+from deit.data.views import TrainView
 
 MEAN = (0.485, 0.456, 0.406)
 
@@ -85,7 +88,8 @@ def test_no_policy_posterises_to_nothing(name: str) -> None:
 
 
 def view(config: Config, size: int) -> TrainView:
-    return TrainView(config.augment, config.data, image_size=size)
+    """By the reference; tests/data/test_fast.py compares the fast views with it."""
+    return TrainView(config.augment, replace(config.data, decode=Decode.reference), image_size=size)
 
 
 def test_the_simple_crop_cuts_a_mirrored_frame(config: Callable[..., Config]) -> None:
@@ -138,4 +142,4 @@ def test_a_view_is_cropped_flipped_changed_and_then_coloured(config: Callable[..
         image = cast(Image.Image, whole.crop(photo()))
         random.random()  # whether to flip
         image = whole.jitter(whole.policy(image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)))
-        assert torch.equal(made, to_uint8(image))
+        assert torch.equal(made, to_tensor(image))

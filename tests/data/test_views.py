@@ -11,7 +11,9 @@ from timm.data.auto_augment import rand_augment_transform
 
 from deit.config.schema import Config
 from deit.data.keys import seed_globals
-from deit.data.views import NOWHERE, EvalView, TrainView, erase_box, to_uint8
+from deit.data.reference import to_tensor
+from deit.data.sources.pictures import ArrayPicture
+from deit.data.views import NOWHERE, EvalView, TrainView, erase_box
 
 
 def photo(width: int = 60, height: int = 40) -> Image.Image:
@@ -24,33 +26,41 @@ def view_of(config: Config, size: int = 28) -> TrainView:
     return TrainView(config.augment, config.data, image_size=size)
 
 
+def opened(image: Image.Image, decode: str) -> Image.Image | ArrayPicture:
+    return image if decode == "reference" else ArrayPicture(np.array(image))
+
+
+@pytest.mark.parametrize("decode", ["fast", "reference"])
 @pytest.mark.parametrize("recipe", ["deit", "light", "none"])
 @pytest.mark.parametrize("crop", ["resized", "padded", "center"])
 @pytest.mark.parametrize("shape", [(60, 40), (40, 60), (8, 8), (28, 28)])
 def test_a_view_is_square_bytes_and_repeats(
-    config: Callable[..., Config], recipe: str, crop: str, shape: tuple[int, int]
+    config: Callable[..., Config], recipe: str, crop: str, shape: tuple[int, int], decode: str
 ) -> None:
-    view = view_of(config(f"augment={recipe}", f"augment.crop={crop}", "data=cifar10"))
+    view = view_of(config(f"augment={recipe}", f"augment.crop={crop}", "data=cifar10", f"data.decode={decode}"))
     for key in range(5):
         seed_globals(key)
-        image, box = view(photo(*shape))
+        image, box = view(opened(photo(*shape), decode))
         assert (image.shape, image.dtype) == ((3, 28, 28), torch.uint8)
         seed_globals(key)
-        again, same_box = view(photo(*shape))
+        again, same_box = view(opened(photo(*shape), decode))
         assert torch.equal(image, again)
         assert box == same_box
 
 
-def test_no_augmentation_is_the_evaluation_view(config: Callable[..., Config]) -> None:
-    view = view_of(config("augment=none", "data=cifar10"))
-    image, box = view(photo())
+@pytest.mark.parametrize("decode", ["fast", "reference"])
+def test_no_augmentation_is_the_evaluation_view(config: Callable[..., Config], decode: str) -> None:
+    settings = config("augment=none", "data=cifar10", f"data.decode={decode}")
+    image, box = view_of(settings)(opened(photo(), decode))
     assert box == NOWHERE
-    assert torch.equal(image, EvalView(image_size=28, crop=1.0)(photo()))
+    assert torch.equal(image, EvalView(settings.data, image_size=28, crop=1.0)(opened(photo(), decode)))
 
 
-def test_evaluation_resizes_to_256_before_it_crops_224() -> None:
+def test_evaluation_resizes_to_256_before_it_crops_224(config: Callable[..., Config]) -> None:
+    data = config("data=cifar10", "data.decode=reference").data
+
     def sizes(image_size: int) -> list[object]:
-        return [vars(step)["size"] for step in EvalView(image_size=image_size, crop=0.875).transform.transforms]
+        return [vars(step)["size"] for step in EvalView(data, image_size=image_size, crop=0.875).transform.transforms]
 
     assert sizes(224) == [[256], (224, 224)]
     assert sizes(384) == [[438], (384, 384)]
@@ -58,8 +68,10 @@ def test_evaluation_resizes_to_256_before_it_crops_224() -> None:
 
 def test_mirroring_suits_the_data_unless_it_is_asked_for(config: Callable[..., Config]) -> None:
     picture = photo(28, 28)
-    mirrored, _ = view_of(config("augment=none", "augment.flip=1", "data=cifar10"))(picture)
-    assert torch.equal(mirrored, to_uint8(picture).flip(-1))
+    for decode in ("fast", "reference"):
+        settings = config("augment=none", "augment.flip=1", "data=cifar10", f"data.decode={decode}")
+        mirrored, _ = view_of(settings)(opened(picture, decode))
+        assert torch.equal(mirrored, to_tensor(picture).flip(-1))
     flips = [config(f"augment={a}", f"data={d}").augment.flip for a in ("deit", "light") for d in ("digits", "cifar10")]
     assert flips == [0, 0.5, 0, 0.5]
 
@@ -82,12 +94,12 @@ def test_erased_boxes_are_as_large_and_long_as_published() -> None:
 def test_erasing_happens_as_often_as_asked(config: Callable[..., Config]) -> None:
     view = view_of(config("augment=none", "augment.erasing=0.25"))
     random.seed(0)
-    erased = sum(view(photo(28, 28))[1] != NOWHERE for _ in range(2000))
+    erased = sum(view(opened(photo(28, 28), "fast"))[1] != NOWHERE for _ in range(2000))
     assert abs(erased / 2000 - 0.25) < 0.04  # four standard errors
 
 
 def test_random_augmentation_is_timms_but_never_posterises_to_nothing(config: Callable[..., Config]) -> None:
-    settings = config("augment=deit", "data=cifar10")
+    settings = config("augment=deit", "data=cifar10", "data.decode=reference")
     ours = view_of(settings, size=224).policy
     assert ours is not None
     mean = tuple(round(255 * channel) for channel in settings.data.mean)

@@ -7,6 +7,7 @@ from omegaconf import II, MISSING
 
 from deit.config.values import Choice, not_positive, outside
 
+NO_PACK = "none"
 POLICIES = ("rand", "original", "originalr", "v0", "v0r", "augmix", "3a")  # what timm's names begin with
 
 
@@ -57,6 +58,15 @@ class DataKind(Choice):
     hf = "hf"
 
 
+class Decode(Choice):
+    """How images are decoded, cropped and changed; the same views but for rounding."""
+
+    fast = "fast"
+    """As arrays, in less than half the time: within one grey level of the reference before a policy sees them."""
+    reference = "reference"
+    """By Pillow, timm and torchvision, as the official code."""
+
+
 OWN_VAL = (DataKind.flowers102, DataKind.folder, DataKind.hf)
 """Sets that may bring a val split besides a test split."""
 
@@ -89,6 +99,13 @@ class Data:
     """Of the splits; apart from the run's seed, so that runs of several seeds share their data."""
     workers: int = 0
     """Loader processes a device; results do not depend on it."""
+    decode: Decode = Decode.fast
+    """How images become views."""
+    pack: str = NO_PACK
+    """Train on a copy of the images in one file, their short side resized to so many pixels (256, 292): for network
+    file systems and small machines; none: on the images themselves."""
+    pack_path: str | None = None
+    """Folder of the packed images; null: below logs/packed, named after what they are of."""
     path: str | None = None
     """``data=hf``: name on the Hub or local folder of a Hugging Face dataset."""
     image_column: str = "image"
@@ -96,7 +113,14 @@ class Data:
     download: bool = False
     """Whether missing files may be fetched over the network."""
 
+    @property
+    def packed_side(self) -> int | None:
+        """Pixels of the packed images' short side; None where images are not packed."""
+        return None if self.pack == NO_PACK else int(self.pack)
+
     def problems(self) -> Iterator[str]:
+        if self.pack != NO_PACK and not (self.pack.isdecimal() and int(self.pack) > 0):
+            yield f"data.pack={self.pack} is no length; possible: none or pixels, such as 256; pass data.pack=256"
         for key, share in (("data.val_fraction", self.val_fraction), ("data.test_fraction", self.test_fraction)):
             yield from outside(key, share, 0, 1, open_low=True, open_high=True)
         if self.val_fraction + self.test_fraction >= 1:

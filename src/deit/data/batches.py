@@ -3,17 +3,36 @@
 Shapes: B batch, K classes, H, W sides in pixels.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset
+from torch.utils.data import Dataset, default_collate
 
-from deit.config.material import Augment, Data
-from deit.data.keys import Key, Stream, mix, seed_globals
-from deit.data.mixing import mix_batch
+from deit.data.keys import Key, Stream, seed_globals
 from deit.data.sources import ImageSource
-from deit.data.views import EvalView, TrainView
+from deit.data.views import Box, EvalView, TrainView
+
+
+class Rendered(NamedTuple):
+    """One view as a worker made it."""
+
+    image: Tensor
+    """(3, H, W) uint8, the channels of a pixel side by side in memory."""
+    label: int
+    key: Key
+    box: Box
+    """What is to be erased."""
+
+
+class Shown(NamedTuple):
+    """One image to be classified."""
+
+    image: Tensor
+    """(3, H, W) uint8, the channels of a pixel side by side in memory."""
+    label: int
+    index: int
 
 
 class RawBatch(NamedTuple):
@@ -35,7 +54,7 @@ class TrainBatch(NamedTuple):
     """What student and teacher see."""
 
     images: Tensor
-    """(B, 3, H, W) float32; in [0, 1] but for erased pixels."""
+    """(B, 3, H, W) float32, normalised by the data's mean and deviation."""
     targets: Tensor
     """(B, K) float32: label distribution, smoothed and mixed."""
     views: Tensor
@@ -48,57 +67,55 @@ class EvalBatch(NamedTuple):
     """Images to be classified."""
 
     images: Tensor
-    """(B, 3, H, W) uint8 from the loader, float32 in [0, 1] for the module."""
+    """(B, 3, H, W) uint8 from the loader, normalised float32 for the module."""
     labels: Tensor
     """(B,) int64."""
     indices: Tensor
     """(B,) int64: position in the source."""
 
 
-class TrainViews(Dataset[RawBatch]):
+class TrainViews(Dataset[Rendered]):
     """Training views of a source, addressed by `Key`."""
 
     def __init__(self, source: ImageSource, view: TrainView, *, seed: int) -> None:
         self.source, self.view, self.seed = source, view, seed
 
-    def __getitem__(self, key: Key) -> RawBatch:
+    def __getitem__(self, key: Key) -> Rendered:
         seed_globals(self.seed, Stream.VIEW, key.view, key.index)
-        image, box = self.view(self.source.image(key.index))
-        number = torch.tensor
-        return RawBatch(image, number(self.source.labels[key.index]), number(key.view), number(key.index), number(box))
+        image, box = self.view.of(self.source, key.index)
+        return Rendered(image, int(self.source.labels[key.index]), key, box)
 
 
-class EvalImages(Dataset[EvalBatch]):
+class EvalImages(Dataset[Shown]):
     """Evaluation images of a source, addressed by their position in it."""
 
     def __init__(self, source: ImageSource, view: EvalView) -> None:
         self.source, self.view = source, view
 
-    def __getitem__(self, index: int) -> EvalBatch:
-        label = torch.tensor(self.source.labels[index])
-        return EvalBatch(self.view(self.source.image(index)), label, torch.tensor(index))
+    def __getitem__(self, index: int) -> Shown:
+        return Shown(self.view.of(self.source, index), int(self.source.labels[index]), index)
 
 
-def finish(raw: RawBatch, *, augment: Augment, data: Data, seed: int, num_classes: int) -> TrainBatch:
-    """Turn a batch into what the networks see: to [0, 1], erased, mixed."""
-    images = raw.images.float().div_(255)
-    erase(images, raw, mean=data.mean, std=data.std, seed=seed)
-    images, targets = mix_batch(
-        images, raw.labels, raw.views, raw.indices, augment=augment, seed=seed, num_classes=num_classes
+def collate_views(views: Sequence[Rendered]) -> RawBatch:
+    """A batch of training views."""
+    return RawBatch(
+        _stacked(views),
+        torch.tensor([view.label for view in views]),
+        torch.tensor([view.key.view for view in views]),
+        torch.tensor([view.key.index for view in views]),
+        torch.tensor([view.box for view in views]),
     )
-    return TrainBatch(images, targets, raw.views, raw.indices)
 
 
-def erase(images: Tensor, raw: RawBatch, *, mean: list[float], std: list[float], seed: int) -> None:
-    """Fill each box with noise, in place.
+def collate_images(images: Sequence[Shown]) -> EvalBatch:
+    """A batch of evaluation images."""
+    labels, indices = (torch.tensor(values) for values in zip(*((i.label, i.index) for i in images), strict=True))
+    return EvalBatch(_stacked(images), labels, indices)
 
-    The official recipe erases after normalisation with N(0, 1); before it, that is N(mean, std) a channel.
+
+def _stacked(images: Sequence[Rendered] | Sequence[Shown]) -> Tensor:
+    """(B, 3, H, W), by PyTorch's own stacking, which is into shared memory where a worker does it.
+
+    As they lie in memory: to stack what is permuted would move every byte by itself.
     """
-    centre = torch.tensor(mean).view(3, 1, 1)
-    spread = torch.tensor(std).view(3, 1, 1)
-    keys = zip(raw.boxes.tolist(), raw.views.tolist(), raw.indices.tolist(), strict=True)
-    for i, ((top, left, height, width), view, index) in enumerate(keys):
-        if height and width:
-            generator = torch.Generator().manual_seed(mix(seed, Stream.ERASE, view, index))
-            noise = torch.randn(3, height, width, generator=generator) * spread + centre
-            images[i, :, top : top + height, left : left + width] = noise.to(images.device)
+    return default_collate([item.image.permute(1, 2, 0) for item in images]).permute(0, 3, 1, 2)

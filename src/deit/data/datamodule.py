@@ -11,7 +11,8 @@ from torch.utils.data import DataLoader
 
 from deit.config.errors import ConfigError
 from deit.config.material import Augment, Data
-from deit.data.batches import EvalBatch, EvalImages, RawBatch, TrainBatch, TrainViews, finish
+from deit.data.batches import EvalBatch, EvalImages, RawBatch, TrainBatch, TrainViews, collate_images, collate_views
+from deit.data.finishing import finish, normalised
 from deit.data.keys import Key
 from deit.data.order import EvalBatches, TrainBatches
 from deit.data.sources import DataSet, Split
@@ -107,7 +108,7 @@ class KeyedData(LightningDataModule):
         batches = self._train_batches((epoch, 0))
         keys = [key for batch in itertools.islice(batches, 2 * pairs) for key in batch][: 2 * pairs]
         views = TrainViews(self.dataset.train.source, self.view, seed=self.seed)
-        raw = RawBatch(*(torch.stack(parts) for parts in zip(*(views[key] for key in keys), strict=True)))
+        raw = collate_views([views[key] for key in keys])
         batch = self.on_after_batch_transfer(self.transfer_batch_to_device(raw, device, 0), 0)
         assert isinstance(batch, TrainBatch)
         return batch
@@ -128,7 +129,7 @@ class KeyedData(LightningDataModule):
     def on_after_batch_transfer(self, batch: RawBatch | EvalBatch, dataloader_idx: int) -> TrainBatch | EvalBatch:
         """Finish a batch on the device where it is used."""
         if isinstance(batch, EvalBatch):
-            return batch._replace(images=batch.images.float().div_(255))
+            return batch._replace(images=normalised(batch.images, self.data))
         return finish(batch, augment=self.augment, data=self.data, seed=self.seed, num_classes=self.num_classes)
 
     def _start(self) -> tuple[int, int]:
@@ -144,7 +145,7 @@ class KeyedData(LightningDataModule):
         rank, world_size = self._place
         per_device = max(1, self.batch_size // world_size)
         batches = EvalBatches(split.indices, batch_size=per_device, rank=rank, world_size=world_size)
-        view = EvalView(image_size=self.image_size, crop=self.augment.eval_share)
+        view = EvalView(self.data, image_size=self.image_size, crop=self.augment.eval_share)
         return self._loader(EvalImages(split.source, view), batches)
 
     def _loader(self, dataset: TrainViews | EvalImages, batches: TrainBatches | EvalBatches | list) -> DataLoader:
@@ -152,6 +153,7 @@ class KeyedData(LightningDataModule):
         return DataLoader(
             dataset,
             batch_sampler=cast(torch.utils.data.Sampler, batches),
+            collate_fn=collate_views if isinstance(dataset, TrainViews) else collate_images,
             num_workers=workers,
             persistent_workers=workers > 0,
             worker_init_fn=_start_worker if workers else None,

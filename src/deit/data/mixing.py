@@ -3,6 +3,7 @@
 Shapes: B batch, P = B / 2 pairs, K classes, H, W sides in pixels.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -41,9 +42,9 @@ def draw(generator: np.random.RandomState, augment: Augment, height: int, width:
     cut = np.sqrt(1 - strength)
     cut_height, cut_width = int(height * cut), int(width * cut)
     centre_y, centre_x = int(generator.randint(height)), int(generator.randint(width))
-    top, bottom = np.clip((centre_y - cut_height // 2, centre_y + cut_height // 2), 0, height)
-    left, right = np.clip((centre_x - cut_width // 2, centre_x + cut_width // 2), 0, width)
-    box = Box(int(top), int(left), int(bottom - top), int(right - left))
+    top, bottom = max(centre_y - cut_height // 2, 0), min(centre_y + cut_height // 2, height)
+    left, right = max(centre_x - cut_width // 2, 0), min(centre_x + cut_width // 2, width)
+    box = Box(top, left, bottom - top, right - left)
     return Mix(1 - box.height * box.width / (height * width), box)
 
 
@@ -52,47 +53,50 @@ def smooth_targets(labels: Tensor, num_classes: int, smoothing: float) -> Tensor
     return F.one_hot(labels, num_classes).float() * (1 - smoothing) + smoothing / num_classes
 
 
-def mix_batch(
-    images: Tensor, labels: Tensor, views: Tensor, indices: Tensor, *, augment: Augment, seed: int, num_classes: int
-) -> tuple[Tensor, Tensor]:
-    """Mix a batch in place and make its soft targets.
+def draw_batch(
+    views: Tensor, indices: Tensor, *, augment: Augment, seed: int, height: int, width: int
+) -> tuple[list[Mix], Tensor]:
+    """How each image of a batch is mixed, and with which other.
+
+    Two that are mixed are each other's partner and have the same mix: what one gives, it gets.
 
     Args:
-        images: (B, 3, H, W) float.
-        labels: (B,) int64.
         views, indices: (B,) int64 keys, on the CPU.
         seed: Seed of the run.
 
     Returns:
-        The images and (B, K) float32 targets, smoothed and mixed like the images.
+        B mixes and (B,) int64 partners; no mixes where nothing is mixed.
     """
-    targets = smooth_targets(labels, num_classes, augment.smoothing)
-    if not augment.mixes or len(images) < 2:
-        return images, targets
     keys = list(zip(views.tolist(), indices.tolist(), strict=True))
-    height, width = images.shape[-2:]
+    count = torch.arange(len(keys))
+    if not augment.mixes or len(keys) < 2:
+        return [], count
     if augment.mix_mode is MixMode.batch:
         generator = frozen_generator(seed, Stream.MIX, *keys[0])
-        mixes = [draw(generator, augment, height, width)] * len(keys)
-        partner = torch.arange(len(keys) - 1, -1, -1)
-    else:
-        pairs = zip(keys[0::2], keys[1::2], strict=True)
-        drawn = [draw(frozen_generator(seed, Stream.MIX, *a, *b), augment, height, width) for a, b in pairs]
-        mixes = [mix for mix in drawn for _ in range(2)]
-        partner = torch.arange(len(keys)) ^ 1
-    return _apply(images, targets, mixes, partner)
+        return [draw(generator, augment, height, width)] * len(keys), count.flip(0)
+    pairs = zip(keys[0::2], keys[1::2], strict=True)
+    drawn = [draw(frozen_generator(seed, Stream.MIX, *a, *b), augment, height, width) for a, b in pairs]
+    return [mix for mix in drawn for _ in range(2)], count ^ 1
 
 
-def _apply(images: Tensor, targets: Tensor, mixes: list[Mix], partner: Tensor) -> tuple[Tensor, Tensor]:
-    partner = partner.to(images.device)
-    others = images[partner]
-    share = torch.tensor([mix.strength for mix in mixes], dtype=torch.float32, device=images.device)
-    blend = torch.tensor([mix.box == NOWHERE for mix in mixes], device=images.device)
-    weight = torch.where(blend, share, 1.0).view(-1, 1, 1, 1)
-    images.mul_(weight).add_(others * (1 - weight))
-    for i, (_, (top, left, height, width)) in enumerate(mixes):
-        if height and width:
-            area = (i, slice(None), slice(top, top + height), slice(left, left + width))
-            images[area] = others[area]
-    share = share[:, None]
-    return images, targets * share + targets[partner] * (1 - share)
+def mix_images(images: Tensor, mixes: Sequence[Mix], partner: Tensor) -> None:
+    """Mix (B, 3, H, W) float images with their partners, in place and on their device, by masks: few calls, no waiting.
+
+    Args:
+        mixes, partner: As `draw_batch` gives them.
+    """
+    device, (height, width) = images.device, images.shape[-2:]
+    boxes = torch.tensor([mix.box for mix in mixes]).to(device, non_blocking=True)
+    top, left, high, wide = boxes.view(-1, 4, 1, 1).unbind(dim=1)
+    share = torch.tensor([mix.strength for mix in mixes], dtype=torch.float32).to(device, non_blocking=True)
+    y, x = torch.arange(height, device=device)[:, None], torch.arange(width, device=device)
+    outside = (y < top) | (y >= top + high) | (x < left) | (x >= left + wide)
+    weight = torch.where((high > 0) & (wide > 0), outside.float(), share.view(-1, 1, 1))[:, None]
+    others = images[partner.to(device)]
+    images.mul_(weight).add_(others.mul_(1 - weight))
+
+
+def mix_targets(targets: Tensor, mixes: Sequence[Mix], partner: Tensor) -> Tensor:
+    """(B, K) targets mixed as the images are."""
+    share = torch.tensor([mix.strength for mix in mixes], dtype=torch.float32)[:, None].to(targets.device)
+    return targets * share + targets[partner.to(targets.device)] * (1 - share)

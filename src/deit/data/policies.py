@@ -1,14 +1,25 @@
 """Augmentation policies by timm's names: RandAugment, AutoAugment, AugMix and DeiT III's 3-Augment."""
 
 from collections.abc import Callable, Sequence
+from typing import cast
 
+import numpy as np
 from PIL import Image
-from timm.data.auto_augment import AugmentOp, augment_and_mix_transform, auto_augment_transform, rand_augment_transform
+from timm.data.auto_augment import (
+    AugmentOp,
+    AugMixAugment,
+    augment_and_mix_transform,
+    auto_augment_transform,
+    rand_augment_transform,
+)
 
 from deit.config.errors import ConfigError
 from deit.config.material import POLICIES
+from deit.data.pixels.operations import OPERATIONS
+from deit.data.pixels.warps import Pixels
 
 Policy = Callable[[Image.Image], Image.Image]
+ArrayPolicy = Callable[[Pixels], Pixels]
 
 TRANSLATED = 0.45  # largest shift over the image's side, as timm has it
 SETS = ("tweights", "t3a", "t3aw")  # what RandAugment may draw from instead of its own operations
@@ -48,6 +59,30 @@ def policy(description: str, *, mean: Sequence[float], image_size: int) -> Polic
             f" settings as in {EXAMPLES}; pass augment.auto_augment=rand-m9-mstd0.5-inc1"
         ) from None
     return built
+
+
+def array_policy(description: str, *, mean: Sequence[float], image_size: int) -> ArrayPolicy:
+    """The same policy, drawing the same numbers, for (H, W, 3) uint8 arrays.
+
+    Args and raises as `policy`.
+    """
+    built = policy(description, mean=mean, image_size=image_size)
+    operations = _operations(built)
+    if isinstance(built, AugMixAugment) or not all(op.name in OPERATIONS for op in operations):
+        return _ThroughPillow(built)  # AugMix blends whole images of Pillow's
+    for op in operations:
+        op.aug_fn = OPERATIONS[op.name]
+    return cast(ArrayPolicy, built)
+
+
+class _ThroughPillow:
+    """A policy for arrays from one for images."""
+
+    def __init__(self, built: Policy) -> None:
+        self.built = built
+
+    def __call__(self, pixels: Pixels) -> Pixels:
+        return np.array(self.built(Image.fromarray(pixels)))
 
 
 def _refuse_ignored(description: str) -> None:

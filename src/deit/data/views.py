@@ -2,23 +2,20 @@
 
 import math
 import random
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple
 
-import numpy as np
-import torch
-from PIL import Image
-from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
-from torchvision.transforms import v2
 
-from deit.config.material import Augment, Crop, Data
-from deit.data.policies import policy
+from deit.config.material import Augment, Data, Decode
+from deit.data import fast, reference
+from deit.data.sources import ImageSource
+
+KITS = {Decode.fast: fast, Decode.reference: reference}
 
 # Area and aspect of an erased box, as shares of the image: Zhong et al. 2017 as timm draws them.
 ERASE_AREA = (0.02, 1 / 3)
 ERASE_ASPECT = (0.3, 1 / 0.3)
 ERASE_ATTEMPTS = 10
-SIMPLE_PADDING = 4  # pixels, mirrored: DeiT III's Simple Random Crop
 
 
 class Box(NamedTuple):
@@ -38,7 +35,7 @@ class TrainView:
 
     Args:
         augment: What to do.
-        data: For the colour that fills what a policy uncovers: the data's mean.
+        data: How images are decoded, and the colour that fills what a policy uncovers: the data's mean.
         image_size: Side of the view in pixels.
 
     Raises:
@@ -46,44 +43,47 @@ class TrainView:
     """
 
     def __init__(self, augment: Augment, data: Data, *, image_size: int) -> None:
-        self.crop = _crop(augment, image_size)
+        self.kit = KITS[data.decode]
+        self.crop = self.kit.crop(augment, image_size)
         self.flip = augment.flip
-        name, jitter = augment.auto_augment, augment.color_jitter
-        self.policy = None if name is None else policy(name, mean=data.mean, image_size=image_size)
-        self.jitter = v2.ColorJitter(jitter, jitter, jitter) if jitter > 0 else None
+        name, strength = augment.auto_augment, augment.color_jitter
+        self.policy = None if name is None else self.kit.policy(name, mean=data.mean, image_size=image_size)
+        self.jitter = self.kit.jitter(strength) if strength > 0 else None
         self.erasing = augment.erasing
         self.image_size = image_size
 
-    def __call__(self, image: Image.Image) -> tuple[Tensor, Box]:
-        """Render an RGB image: (3, H, W) uint8, and the box that is to be erased from it."""
-        image = cast(Image.Image, self.crop(image))
+    def of(self, source: ImageSource, index: int) -> tuple[Tensor, Box]:
+        """Render an image of ``source``: (3, H, W) uint8, and the box that is to be erased from it."""
+        return self(self.kit.opened(source, index))
+
+    def __call__(self, image: Any) -> tuple[Tensor, Box]:  # noqa: ANN401 - of the kit's own kind
+        """Render an image as the kit opens it."""
+        image = self.crop(image)
         if random.random() < self.flip:
-            image = image.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+            image = self.kit.mirrored(image)
         if self.policy is not None:
             image = self.policy(image)
         if self.jitter is not None:
             image = self.jitter(image)
         box = erase_box(self.image_size) if random.random() < self.erasing else NOWHERE
-        return to_uint8(image), box
+        return self.kit.to_tensor(image), box
 
 
 class EvalView:
     """Renders the one view by which an image is evaluated: resize by ``1 / crop``, then centre crop."""
 
-    def __init__(self, *, image_size: int, crop: float) -> None:
+    def __init__(self, data: Data, *, image_size: int, crop: float) -> None:
+        self.kit = KITS[data.decode]
         resized = math.floor(image_size / crop)  # the official code: 224 / 0.875 = 256, 384 / 0.875 = 438
-        self.transform = v2.Compose(
-            [v2.Resize(resized, interpolation=v2.InterpolationMode.BICUBIC), v2.CenterCrop(image_size)]
-        )
+        self.transform = self.kit.evaluation(image_size, resized)
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        """Render an RGB image: (3, H, W) uint8."""
-        return to_uint8(self.transform(image))
+    def of(self, source: ImageSource, index: int) -> Tensor:
+        """Render an image of ``source``: (3, H, W) uint8."""
+        return self(self.kit.opened(source, index))
 
-
-def to_uint8(image: Image.Image) -> Tensor:
-    """An RGB image as (3, H, W) uint8."""
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).contiguous()
+    def __call__(self, image: Any) -> Tensor:  # noqa: ANN401 - of the kit's own kind
+        """Render an image as the kit opens it."""
+        return self.kit.to_tensor(self.transform(image))
 
 
 def erase_box(size: int) -> Box:
@@ -95,17 +95,3 @@ def erase_box(size: int) -> Box:
         if height < size and width < size:
             return Box(random.randint(0, size - height), random.randint(0, size - width), height, width)
     return NOWHERE
-
-
-def _crop(augment: Augment, size: int) -> v2.Compose | RandomResizedCropAndInterpolation:
-    if augment.crop is Crop.resized:
-        return RandomResizedCropAndInterpolation(
-            size, scale=(augment.crop_scale[0], augment.crop_scale[1]), interpolation="bicubic"
-        )
-    resize = [v2.Resize(size, interpolation=v2.InterpolationMode.BICUBIC), v2.CenterCrop(size)]
-    if augment.crop is Crop.padded:
-        # 4 pixels at 32, as the official code has it; a photograph keeps its sides for the crop to choose from
-        return v2.Compose([resize[0], v2.RandomCrop(size, padding=size // 8)])
-    if augment.crop is Crop.simple:
-        return v2.Compose([resize[0], v2.RandomCrop(size, padding=SIMPLE_PADDING, padding_mode="reflect")])
-    return v2.Compose(resize)

@@ -1,4 +1,4 @@
-"""From images in [0, 1] to what one network was trained on.
+"""From images in [0, 1], or as the data normalise them, to what one network was trained on.
 
 Shapes: B batch, H height, W width, S the side a network asks for.
 """
@@ -42,21 +42,42 @@ class Preprocess(nn.Module):
     """Resizes where the size differs, then normalises: (x - mean) / std per channel.
 
     The buffers are not persistent: weights files keep timm's layout, and EMA and FSDP see only the network.
+
+    Args:
+        mean, std, image_size: What the network was trained to see.
+        given: Mean and deviation by which images come normalised already, as batches of the data do; None: in [0, 1].
     """
 
     mean: Tensor
     std: Tensor
+    given_mean: Tensor
+    given_std: Tensor
 
-    def __init__(self, mean: Sequence[float], std: Sequence[float], image_size: int | None) -> None:
+    def __init__(
+        self,
+        mean: Sequence[float],
+        std: Sequence[float],
+        image_size: int | None,
+        *,
+        given: tuple[Sequence[float], Sequence[float]] | None = None,
+    ) -> None:
         super().__init__()
         self.inputs = Inputs(tuple(mean), tuple(std), image_size)
-        self.register_buffer("mean", torch.tensor(self.inputs.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(self.inputs.std).view(1, 3, 1, 1), persistent=False)
+        centre, spread = given or ((0.0, 0.0, 0.0), (1.0, 1.0, 1.0))
+        self.is_done = (tuple(centre), tuple(spread)) == (self.inputs.mean, self.inputs.std)
+        for name, values in (("mean", mean), ("std", std), ("given_mean", centre), ("given_std", spread)):
+            self.register_buffer(name, torch.tensor(tuple(values)).view(1, 3, 1, 1), persistent=False)
+        self.is_raw = given is None
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] to (B, 3, S, S), normalised; H and W stay where no size is asked for."""
+        """(B, 3, H, W) to (B, 3, S, S), normalised; H and W stay where no size is asked for."""
         size = self.inputs.image_size
         if size is not None and images.shape[-2:] != (size, size):
             # Bicubic overshoots at edges; an image file could never hold such values.
-            images = F.interpolate(images, (size, size), mode="bicubic", antialias=True).clamp(0, 1)
-        return (images - self.mean) / self.std
+            black, white = -self.given_mean / self.given_std, (1 - self.given_mean) / self.given_std
+            images = F.interpolate(images, (size, size), mode="bicubic", antialias=True).clamp(black, white)
+        if self.is_done:
+            return images
+        if not self.is_raw:
+            images = images * self.given_std + self.given_mean
+        return (images - self.mean).div_(self.std)

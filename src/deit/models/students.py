@@ -56,7 +56,7 @@ class Student(nn.Module):
         return self
 
     def forward(self, images: Tensor) -> Heads:
-        """(B, 3, H, W) in [0, 1] to the heads' logits.
+        """(B, 3, H, W) to the heads' logits.
 
         Apart in training and in evaluation: timm's own forward averages the logits as soon as it is in eval mode,
         which hides the heads that Table 3 compares.
@@ -77,10 +77,12 @@ def build_student(
     num_classes: int,
     mean: Sequence[float],
     std: Sequence[float],
+    normalised: bool = False,
 ) -> Student:
     """A student with fresh weights for images of ``image_size`` pixels a side.
 
-    mean, std: per-channel statistics of images in [0, 1]. Raises ConfigError for a network that timm does not know,
+    mean, std: per-channel statistics of images in [0, 1]. normalised: whether images come normalised by them, as
+    batches do, or in [0, 1]. Raises ConfigError for a network that timm does not know,
     or that lacks what ``model`` asks of it.
     """
     if model.family is Family.timm:
@@ -91,7 +93,8 @@ def build_student(
         _checkpoint_blocks(net, model)
     if model.float32_attention:
         attention_in_float32(net)
-    return Student(net, Preprocess(mean, std, image_size), eval_mode=model.eval_mode)
+    given = (mean, std) if normalised else None
+    return Student(net, Preprocess(mean, std, image_size, given=given), eval_mode=model.eval_mode)
 
 
 def _of_timm(model: Model, scale: Scale, image_size: int, num_classes: int) -> nn.Module:

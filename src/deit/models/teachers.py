@@ -36,7 +36,7 @@ class TeacherNetwork(nn.Module):
         self.preprocess = preprocess
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] to (B, K) logits."""
+        """(B, 3, H, W) to (B, K) logits."""
         return self.net(self.preprocess(images).contiguous(memory_format=torch.channels_last))
 
     def sizes(self, given: int) -> list[int]:
@@ -52,7 +52,7 @@ class Ensemble(nn.Module):
         self.members = nn.ModuleList(members)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] to (B, K) logits: the logarithm of the mean, whose softmax is the mean again."""
+        """(B, 3, H, W) to (B, K) logits: the logarithm of the mean, whose softmax is the mean again."""
         answers = torch.stack([member(images).float().log_softmax(dim=-1) for member in self.members])
         return answers.logsumexp(dim=0) - math.log(len(self.members))
 
@@ -82,7 +82,7 @@ class FrozenTeacher:
         return self
 
     def answer(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [0, 1] to (B, K) float32 logits, a constant to whatever is computed from them.
+        """(B, 3, H, W) to (B, K) float32 logits, a constant to whatever is computed from them.
 
         no_grad rather than inference_mode, whose tensors may not enter a loss that is differentiated.
         """
@@ -111,10 +111,12 @@ def build_teacher(
     mean: Sequence[float],
     std: Sequence[float],
     source: TeacherSource,
+    normalised: bool = False,
 ) -> TeacherNetwork:
     """The teacher with the weights that ``source`` stands for, predicting ``num_classes`` classes.
 
-    image_size, mean, std: of the student and the data. A teacher without published or recorded ones of its own takes
+    image_size, mean, std: of the student and the data. normalised: whether images come normalised by these, as batches
+    do, or in [0, 1]. A teacher without published or recorded ones of its own takes
     these; ``teacher.image_size`` and ``teacher.same_size`` win over either. At nano scale a family that has a small
     form takes it, unless the published weights are asked for: these exist in the published form alone.
 
@@ -136,7 +138,8 @@ def build_teacher(
     else:
         inputs = _sized(given, teacher, image_size)
         net = _fresh(teacher, scale, record, inputs, num_classes)
-    return TeacherNetwork(net, Preprocess(inputs.mean, inputs.std, inputs.image_size))
+    data = (mean, std) if normalised else None
+    return TeacherNetwork(net, Preprocess(inputs.mean, inputs.std, inputs.image_size, given=data))
 
 
 def _sized(inputs: Inputs, teacher: Teacher, student_size: int) -> Inputs:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from deit.config.schema import Config
-from deit.data.batches import RawBatch, TrainBatch
+from deit.data.batches import TrainBatch, collate_views
 from deit.data.datamodule import KeyedData
 from deit.data.keys import Key
 from deit.distillation import losses
@@ -83,8 +83,7 @@ def _views(data: KeyedData, device: str, size: int) -> tuple[float, TrainBatch]:
     views = data.train_dataloader().dataset
     keys = itertools.cycle([Key(0, int(index)) for index in data.dataset.train.indices])
     load = _seconds(lambda: views[next(keys)], device, 1)
-    rendered = [views[next(keys)] for _ in range(size)]
-    raw = RawBatch(*(torch.stack(parts) for parts in zip(*rendered, strict=True)))
+    raw = collate_views([views[next(keys)] for _ in range(size)])
     batch = data.on_after_batch_transfer(data.transfer_batch_to_device(raw, torch.device(device), 0), 0)
     assert isinstance(batch, TrainBatch)
     return load, batch

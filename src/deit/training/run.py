@@ -141,6 +141,7 @@ def make_student(config: Config, *, num_classes: int) -> Student:
         num_classes=num_classes,
         mean=config.data.mean,
         std=config.data.std,
+        normalised=True,
     )
 
 

@@ -1,12 +1,9 @@
 """Where a run's teacher comes from: published weights, a file, or a fit on the same data that is kept and shared."""
 
 import dataclasses
-import fcntl
 import hashlib
 import logging
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -18,6 +15,7 @@ from deit.config.material import Augment
 from deit.config.schema import Config
 from deit.config.teaching import Teacher, TeacherSource
 from deit.data.datamodule import KeyedData
+from deit.data.locking import only_one
 from deit.data.sources import DataSet
 from deit.models.files import save_weights
 from deit.models.teachers import Ensemble, FrozenTeacher, TeacherNetwork, build_teacher
@@ -73,8 +71,7 @@ def _weighted(config: Config, dataset: DataSet) -> Config:
     if config.teacher_source is not TeacherSource.fit:
         return config
     file = fitted_file(config, dataset)
-    file.parent.mkdir(parents=True, exist_ok=True)
-    with _only_one_fits(file):
+    with only_one(file.with_suffix(".lock"), f"fitting the same teacher, {file}"):
         if not file.is_file():
             _fit(config, dataset, file)
     log.info(f"teacher {config.teacher.name}: {file}")
@@ -133,6 +130,7 @@ def _network(config: Config, num_classes: int) -> TeacherNetwork:
         mean=config.data.mean,
         std=config.data.std,
         source=config.teacher_source,
+        normalised=True,
     )
 
 
@@ -172,15 +170,3 @@ def _fit(config: Config, dataset: DataSet, file: Path) -> None:
             "val_acc1": f"{accuracy:.4f}",
         },
     )
-
-
-@contextmanager
-def _only_one_fits(file: Path) -> Iterator[None]:
-    """Hold the lock of ``file``; it dies with the process that holds it."""
-    with file.with_suffix(".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            log.info(f"waiting for another run that is fitting the same teacher, {file}")
-            fcntl.flock(lock, fcntl.LOCK_EX)
-        yield

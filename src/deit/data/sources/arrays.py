@@ -6,6 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from deit.data.sources.pictures import ArrayPicture
+
 
 @dataclass(eq=False)
 class ArrayImages:
@@ -26,6 +28,9 @@ class ArrayImages:
     def image(self, index: int) -> Image.Image:
         """The image at ``index``, H x W, RGB."""
         return Image.fromarray(self.pixels[index]).convert("RGB")
+
+    def picture(self, index: int) -> ArrayPicture:
+        return ArrayPicture(self.pixels[index])
 
     def describe(self, index: int) -> str:
         return f"{self.name}[{index}]"

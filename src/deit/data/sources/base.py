@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deit.config.errors import ConfigError
+from deit.data.sources.decoding import ImageError
+from deit.data.sources.pictures import Picture
 
-
-class ImageError(RuntimeError):
-    """An image that cannot be decoded; the message names its file or position."""
+__all__ = ["DataSet", "ImageError", "ImageSource", "Parts", "Split", "missing_files"]
 
 
 class ImageSource(Protocol):
@@ -25,11 +25,15 @@ class ImageSource(Protocol):
     def __len__(self) -> int: ...
 
     def image(self, index: int) -> Image.Image:
-        """The image at ``index`` in [0, N), of mode RGB.
+        """The image at ``index`` in [0, N) as Pillow decodes it, of mode RGB.
 
         Raises:
             ImageError: It cannot be decoded.
         """
+        ...
+
+    def picture(self, index: int) -> Picture:
+        """The same, decoded as far as it is asked for; raises as `image` does, sooner or later."""
         ...
 
     def describe(self, index: int) -> str:

@@ -1,14 +1,14 @@
-"""Images that lie on disk, one file each, and how a file becomes RGB."""
+"""Images that lie on disk, one file each."""
 
 import os
 from collections.abc import Sequence
-from io import BytesIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from deit.data.sources.base import ImageError
+from deit.data.sources.decoding import decode, read_file
+from deit.data.sources.pictures import Picture, picture_of
 
 
 class ImageFiles:
@@ -34,44 +34,10 @@ class ImageFiles:
         path = self.describe(index)
         return decode(path, path)
 
+    def picture(self, index: int) -> Picture:
+        """The file at ``index``, decoded as far as it is asked for; raises ImageError as `image` does."""
+        path = self.describe(index)
+        return picture_of(read_file(path, path), path)
+
     def describe(self, index: int) -> str:
         return os.fsdecode(self._paths[index])
-
-
-def decode(file: str | BytesIO, name: str) -> Image.Image:
-    """Decode an image file, of an animation the first frame.
-
-    The EXIF orientation is not applied: torchvision's ImageFolder, by which ImageNet models were
-    trained and the published figures taken, does not apply it either.
-
-    Args:
-        file: Path, or the file's bytes.
-        name: What to call it in a message.
-
-    Returns:
-        Image of mode RGB.
-
-    Raises:
-        ImageError: Missing, broken, truncated, or of a kind whose values have no known range.
-    """
-    try:
-        with Image.open(file) as image:
-            image.load()
-            return _rgb(image)
-    except Exception as error:  # on damaged bytes PIL's decoders raise nearly anything, SyntaxError included
-        raise ImageError(f"{name}: cannot be decoded ({type(error).__name__}: {error})") from error
-
-
-def _rgb(image: Image.Image) -> Image.Image:
-    if image.mode == "I" or image.mode.startswith("I;16"):
-        # PIL's own conversion clips at 255 and would leave a white image. It reads 16-bit PNG and PGM
-        # as "I" or "I;16", depending on its release, with values up to 65535 = 257 * 255 in both.
-        values = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
-    if image.mode == "F":
-        raise ValueError("floating-point pixels have no fixed range; convert the file to 8 or 16 bits")
-    if image.mode in ("P", "PA"):
-        # Through RGBA: straight to RGB, PIL warns about transparency that is kept as bytes. Transparent
-        # pixels keep the colour stored under them, as those of RGBA files do.
-        return image.convert("RGBA").convert("RGB")
-    return image.convert("RGB")

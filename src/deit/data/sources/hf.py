@@ -17,8 +17,9 @@ from PIL import Image
 from deit.config.errors import ConfigError
 from deit.config.layout import SPLIT_FOLDERS
 from deit.config.material import Data
-from deit.data.sources.base import ImageError, Parts
-from deit.data.sources.files import decode
+from deit.data.sources.base import Parts
+from deit.data.sources.decoding import ImageError, decode, read_file
+from deit.data.sources.pictures import Picture, picture_of
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict  # pyright: ignore[reportMissingImports]
@@ -50,13 +51,23 @@ class TableImages:
 
     def image(self, index: int) -> Image.Image:
         """The image of row ``index`` as RGB; raises ImageError with the row if it cannot be decoded."""
+        content, name = self._content(index)
+        return decode(BytesIO(content), name)
+
+    def picture(self, index: int) -> Picture:
+        """The same, decoded as far as it is asked for."""
+        return picture_of(*self._content(index))
+
+    def _content(self, index: int) -> tuple[bytes, str]:
+        """The encoded image, and what to call it in a message."""
         # Decoded by us: the package would turn images by their EXIF orientation and keep grey as grey.
         cell = self._table[int(index)][self._column]
+        name = self.describe(index)
         if cell is None or (cell["bytes"] is None and cell["path"] is None):
-            raise ImageError(f"{self.describe(index)}: holds no image")
+            raise ImageError(f"{name}: holds no image")
         if cell["bytes"] is not None:
-            return decode(BytesIO(cell["bytes"]), self.describe(index))
-        return decode(cell["path"], f"{self.describe(index)}, {cell['path']}")
+            return cell["bytes"], name
+        return read_file(cell["path"], f"{name}, {cell['path']}"), f"{name}, {cell['path']}"
 
     def describe(self, index: int) -> str:
         return f"{self.name}[{index}]"

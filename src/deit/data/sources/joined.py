@@ -4,6 +4,7 @@ import numpy as np
 from PIL import Image
 
 from deit.data.sources.base import ImageSource
+from deit.data.sources.pictures import Picture
 
 
 class JoinedImages:
@@ -20,6 +21,11 @@ class JoinedImages:
         """The image at ``index``; raises ImageError if it cannot be decoded."""
         part, position = self._at(index)
         return part.image(position)
+
+    def picture(self, index: int) -> Picture:
+        """The same, decoded as far as it is asked for."""
+        part, position = self._at(index)
+        return part.picture(position)
 
     def describe(self, index: int) -> str:
         part, position = self._at(index)
