@@ -6,6 +6,7 @@ and written a row at a time: rows of others that share a page stay as they are, 
 Shapes: B batch, K classes, N images of the source.
 """
 
+import errno
 import json
 import os
 import uuid
@@ -156,7 +157,8 @@ class Bank:
                 if not path.stat().st_size:
                     file.truncate(kind.itemsize * self.num_images)
                 for image, row in zip(where.tolist(), values.astype(kind.base), strict=True):
-                    os.pwrite(file.fileno(), row.tobytes(), image * kind.itemsize)
+                    if os.pwrite(file.fileno(), row.tobytes(), image * kind.itemsize) < kind.itemsize:
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what cuts a row of a file short
 
     def _sync(self, view: int, name: str) -> None:
         path, _ = self._path(view, name)

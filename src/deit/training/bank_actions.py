@@ -126,7 +126,9 @@ def stats(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) 
         named = 100 * bank.labels_named(view, dataset.train.source.labels)
         table.add_row("label named", f"{named:.2f} % of view {view}")
         if bank.kept.fields:
-            table.add_row("kept of an answer", f"{100 * bank.share_kept(view):.3f} % of its probability")
+            top = min(config.distill.bank_logits, len(dataset.classes))
+            kept = f"{100 * bank.share_kept(view):.3f} % of its probability by {top} logits"
+            table.add_row("kept of an answer", kept)
             divergence, asked = _divergence(config, _asked_again(config, dataset, teacher, bank))
             said = f"{divergence:.2e} nats at temperature {config.distill.tau:g}, the mean of {asked} views"
             table.add_row("KL(teacher, replayed)", said if asked else "no answer of this run's epochs")
