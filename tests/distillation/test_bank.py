@@ -195,14 +195,17 @@ def test_of_two_that_claim_a_folder_at_once_the_first_is_believed(
     assert [path.name for path in tmp_path.iterdir()] == ["identity.json"]
 
 
+@pytest.mark.parametrize("fits", [0, 4])
 def test_a_full_disk_names_the_file_and_leaves_what_was_committed(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: int
 ) -> None:
     made = bank(tmp_path, top=3)
     made.write(VIEWS[:2], INDICES[:2], logits()[:2])
     made.commit()
 
     def full(*_: object) -> int:
+        if fits:
+            return fits  # bytes of a row of 6
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
