@@ -1,6 +1,8 @@
 """The bank: what comes back, when it is known, what is refused."""
 
+import errno
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +16,8 @@ from hypothesis import strategies as st
 from deit.config.errors import ConfigError, RunError
 from deit.config.teaching import BankMode, KLReduction
 from deit.distillation import losses
-from deit.distillation.bank import Bank
+from deit.distillation.answers import decisions
+from deit.distillation.bank import MOST_MAPS, Bank
 from deit.distillation.targets import BankTargets
 
 VIEWS, INDICES = torch.tensor([0, 0, 3, 3]), torch.tensor([5, 1, 5, 9])
@@ -35,7 +38,7 @@ def test_decisions_come_back_at_their_view_and_image(tmp_path: Path, top: int) -
     made.commit()
     again = bank(tmp_path, top=top)
     assert again.known(VIEWS, INDICES)
-    assert again.read(VIEWS, INDICES).argmax(-1).tolist() == logits().argmax(-1).tolist()
+    assert torch.equal(decisions(again.read(VIEWS, INDICES)), logits().argmax(-1))
     turned = again.read(VIEWS.flip(0), INDICES.flip(0))
     assert torch.equal(turned.flip(0), again.read(VIEWS, INDICES))
     assert not again.known(torch.tensor([0]), torch.tensor([9]))
@@ -43,17 +46,35 @@ def test_decisions_come_back_at_their_view_and_image(tmp_path: Path, top: int) -
     assert [again.num_known(view) for view in range(4)] == [2, 0, 0, 2]
 
 
-def test_all_logits_kept_give_the_soft_loss_of_the_teacher(tmp_path: Path) -> None:
-    made = bank(tmp_path, top=20)
+@pytest.mark.parametrize("top", [20, 32])
+def test_as_many_logits_as_classes_come_back_to_the_bit_in_four_bytes_each(tmp_path: Path, top: int) -> None:
+    made = bank(tmp_path, top=top)
+    made.write(VIEWS, INDICES, logits(scale=30))
+    made.commit()
+    assert torch.equal(bank(tmp_path, top=top).read(VIEWS, INDICES), logits(scale=30))
+    assert made.share_kept(0) == 1
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "view_00000").iterdir()}
+    assert sizes == {"decision.u16": 10 * 2, "logits.f32": 10 * 20 * 4}
+
+
+def test_some_logits_take_four_bytes_each_and_two_for_their_sum(tmp_path: Path) -> None:
+    made = bank(tmp_path, top=3)
     made.write(VIEWS, INDICES, logits())
     made.commit()
-    student = torch.randn(4, 20)
-    for tau in (1.0, 3.0):
-        live, kept = (
-            losses.soft_distillation(student, answer, tau=tau, reduction=KLReduction.batchmean).item()
-            for answer in (logits(), made.read(VIEWS, INDICES))
-        )
-        assert kept == pytest.approx(live, rel=2e-3), "half precision"
+    sizes = {path.name: path.stat().st_size for path in (tmp_path / "view_00003").iterdir()}
+    assert sizes == {"decision.u16": 10 * 2, "class.u16": 10 * 3 * 2, "logit.f16": 10 * 3 * 2, "total.f16": 10 * 2}
+
+
+def test_the_loss_between_teacher_and_kept_answer_is_the_mass_that_was_evened_out(tmp_path: Path) -> None:
+    """Two of four probabilities kept: 1/2 and 1/4; what is left, 3/16 and 1/16, comes back as 1/8 and 1/8."""
+    made = bank(tmp_path, top=2, classes=4)
+    answer = torch.tensor([[8.0, 4.0, 3.0, 1.0]]).log()
+    made.write(VIEWS[:1], INDICES[:1], answer)
+    made.commit()
+    replayed = made.read(VIEWS[:1], INDICES[:1])
+    divergence = losses.soft_distillation(replayed, answer, tau=1.0, reduction=KLReduction.batchmean).item()
+    assert divergence == pytest.approx(3 / 16 * np.log(3 / 2) + 1 / 16 * np.log(1 / 2), abs=2e-4), "half precision"
+    assert made.share_kept(0) == pytest.approx(3 / 4, abs=1e-3)
 
 
 @settings(max_examples=40, deadline=None)
@@ -90,7 +111,36 @@ def test_imagenet_for_300_epochs_takes_three_quarters_of_a_gigabyte(tmp_path: Pa
     assert size == 2 * 1_281_167 * 300
     assert 0.76e9 < size < 0.77e9
     again = Bank(tmp_path, {}, num_images=1_281_167, num_classes=1000, top=0)
-    assert again.read(torch.tensor([299]), torch.tensor([1_281_166])).argmax().item() == 299
+    assert again.read(torch.tensor([299]), torch.tensor([1_281_166])).tolist() == [299]
+
+
+def test_opening_a_bank_reads_none_of_its_answers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = bank(tmp_path, top=3)
+    made.write(VIEWS, INDICES, logits())
+    made.commit()
+    mapped: list[str] = []
+    memmap = np.memmap
+    monkeypatch.setattr(
+        np, "memmap", lambda path, *rest, **named: mapped.append(path.name) or memmap(path, *rest, **named)
+    )
+    again = bank(tmp_path, top=3)
+    assert mapped == []
+    assert again.known(VIEWS[:2], INDICES[:2])
+    assert mapped == ["decision.u16"], "of the view that was asked for"
+
+
+def test_a_bank_of_many_views_holds_few_files_open(tmp_path: Path) -> None:
+    def num_open() -> int:
+        return len(list(Path("/dev/fd").iterdir()))
+
+    made, before = bank(tmp_path, top=3), num_open()
+    for view in range(MOST_MAPS):
+        views = torch.full((4,), view)
+        made.write(views, INDICES, logits())
+        made.commit()
+        assert made.read(views, INDICES).shape == (4, 20)
+    assert num_open() <= before + MOST_MAPS, "of four times as many"
+    assert made.known(torch.arange(MOST_MAPS), torch.full((MOST_MAPS,), 9))
 
 
 def test_nothing_is_known_before_it_is_committed(tmp_path: Path) -> None:
@@ -116,7 +166,7 @@ os.kill(os.getpid(), signal.SIGKILL)
     assert subprocess.run([sys.executable, "-c", code], check=False, timeout=120).returncode == -9
     kept = bank(tmp_path)
     answers = kept.read(torch.tensor([0, 0]), torch.tensor([1, 2]))
-    assert answers.argmax(-1).tolist() == [7, 8]
+    assert answers.tolist() == [7, 8]
     assert kept.num_known(0) == 2
 
 
@@ -127,6 +177,55 @@ def test_a_bank_of_something_else_is_refused_by_what_differs(tmp_path: Path) -> 
     (tmp_path / "identity.json").write_text("{")
     with pytest.raises(ConfigError, match=r"identity\.json is no identity"):
         bank(tmp_path)
+
+
+def test_of_two_that_claim_a_folder_at_once_the_first_is_believed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_text = Path.write_text
+
+    def slowly(self: Path, *arguments: str, **named: str) -> int:
+        monkeypatch.undo()
+        bank(tmp_path, teacher="first")
+        return write_text(self, *arguments, **named)
+
+    monkeypatch.setattr(Path, "write_text", slowly)
+    with pytest.raises(ConfigError, match="teacher is second, the bank has first"):
+        bank(tmp_path, teacher="second")
+    assert [path.name for path in tmp_path.iterdir()] == ["identity.json"]
+
+
+@pytest.mark.parametrize("fits", [0, 4])
+def test_a_full_disk_names_the_file_and_leaves_what_was_committed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fits: int
+) -> None:
+    made = bank(tmp_path, top=3)
+    made.write(VIEWS[:2], INDICES[:2], logits()[:2])
+    made.commit()
+
+    def full(*_: object) -> int:
+        if fits:
+            return fits  # bytes of a row of 6
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(RunError, match=r"view_00003/class\.u16: No space left.*committed before are kept"):
+        made.write(VIEWS[2:], INDICES[2:], logits()[2:])
+    again = bank(tmp_path, top=3)
+    assert again.known(VIEWS[:2], INDICES[:2])
+    assert not again.known(VIEWS[2:], INDICES[2:])
+
+
+def test_a_file_that_was_not_copied_whole_is_named(tmp_path: Path) -> None:
+    made = bank(tmp_path, top=3)
+    made.write(VIEWS, INDICES, logits())
+    made.commit()
+    with (tmp_path / "view_00003/logit.f16").open("r+b") as file:
+        file.truncate(16)
+    again = bank(tmp_path, top=3)
+    assert again.read(VIEWS[:2], INDICES[:2]).shape == (2, 20)
+    with pytest.raises(RunError, match=r"view_00003/logit\.f16 has 16 bytes, not 60.*copy it again, or delete"):
+        again.read(VIEWS, INDICES)
 
 
 class Teacher:
@@ -150,11 +249,13 @@ def test_each_mode_asks_whom_it_must(tmp_path: Path, mode: BankMode) -> None:
             targets.promise(images, VIEWS, INDICES)
         return
     for _ in range(2):
-        assert targets.promise(images, VIEWS, INDICES)().argmax(-1).tolist() == [0, 1, 2, 3]
+        assert decisions(targets.promise(images, VIEWS, INDICES)()).tolist() == [0, 1, 2, 3]
         targets.commit()
-    assert teacher.asked == (4 if mode is BankMode.auto else 8)
+    assert teacher.asked == targets.num_asked == (4 if mode is BankMode.auto else 8)
+    assert targets.num_replayed == 8 - teacher.asked
     replay = BankTargets(bank(tmp_path), teacher, BankMode.replay)  # type: ignore[arg-type]
-    assert replay.promise(images, VIEWS, INDICES)().argmax(-1).tolist() == [0, 1, 2, 3]
+    assert decisions(replay.promise(images, VIEWS, INDICES)()).tolist() == [0, 1, 2, 3]
+    assert (replay.num_asked, replay.num_replayed) == (0, 4)
     assert json.loads((tmp_path / "identity.json").read_text()) == {"seed": 0}
 
 

@@ -160,6 +160,38 @@ def test_the_teacher_is_asked_once_about_each_validation_image(
     assert "val/agreement" in trainer.callback_metrics
 
 
+@pytest.mark.parametrize("tau", [1, 3])
+def test_all_logits_replayed_give_the_live_losses_of_twenty_steps_to_the_bit(
+    config: Callable[..., Config], dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tau: int
+) -> None:
+    settings = (
+        *SMALL,
+        "optim.epochs=4",
+        "augment=deit",
+        "distill=soft",
+        f"distill.tau={tau}",
+        "distill.bank_logits=10",
+    )
+    step_losses: list[float] = []
+    monkeypatch.setattr(StudentModule, "record", lambda self, batch, values: step_losses.append(values["loss"].item()))
+    monkeypatch.setattr(StudentModule, "on_train_epoch_end", lambda self: None)
+
+    def twenty(mode: str) -> list[float]:
+        step_losses.clear()
+        mine = config(*settings, f"distill.bank={mode}", f"distill.bank_path={tmp_path}/bank")
+        trainer = fitted(mine, dataset, tmp_path, random_teacher(mine), steps=20)
+        module = trainer.lightning_module
+        assert isinstance(module, DistillationModule)
+        module.targets.commit()
+        assert module.teacher_views["asked" if mode == "replay" else "replayed"] == 0
+        return list(step_losses)
+
+    live = twenty("off")
+    assert len(live) == 20
+    assert twenty("record") == live
+    assert twenty("replay") == live
+
+
 def test_the_first_three_steps_never_change(
     config: Callable[..., Config], dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -153,7 +153,8 @@ class Distill:
     bank_path: str | None = None
     """Folder of the bank; null: below logs/banks, named after what it holds."""
     bank_logits: int = 32
-    """Largest logits kept of an answer for soft distillation; the rest is one sum. Hard labels need none."""
+    """Largest logits kept of an answer for soft distillation; the rest is one sum. As many as there are classes are all
+    kept, exactly. Hard labels need none."""
     bank_part: str = "1/1"
     """Which share of the epochs ``src/bank.py build`` makes: 2/4 is the second of four that work side by side."""
     views: int | None = None

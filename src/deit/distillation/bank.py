@@ -1,26 +1,29 @@
 """The bank: a teacher's answers on disk, addressed by (view, image), replayed to any student.
 
-A folder a view, a raw file a field, memory-mapped; no keys are stored and nothing is unpickled. A kept answer is the
-decision and, for soft distillation, the largest logits with the logarithm of the sum over all: from these any
-temperature can be taken, but for how the small ones share what is left.
+A folder a view, a raw file a field; no keys are stored and nothing is unpickled. Files are read through memory maps
+and written a row at a time: rows of others that share a page stay as they are, and a full disk is an error.
 
-Shapes: B batch, K classes, k logits kept, N images of the source.
+Shapes: B batch, K classes, N images of the source.
 """
 
+import errno
 import json
 import os
+import uuid
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
-import torch
 from torch import Tensor
 
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, RunError
+from deit.distillation import answers
 
 IDENTITY = "identity.json"
-MOST_CLASSES = 2**16 - 1  # what two bytes can name, but for the 0 that says there is no answer
-LEAST = 1e-7  # probability, the order of what float32 rounds away
+DECISION = np.dtype(np.uint16)  # the class + 1; 0 where there is no answer
+MOST_CLASSES = 2**16 - 1  # what two bytes can name, but for that 0
+MOST_MAPS = 64  # each holds a file open, of which a process may have 1,024, and a run goes through views in order
 
 
 class Bank:
@@ -34,7 +37,7 @@ class Bank:
         identity: What its answers depend on, as plain data.
         num_images: N.
         num_classes: K, at most 65,535.
-        top: k; 0 for decisions alone.
+        top: Logits kept of an answer; 0 for decisions alone, K or more for all of them.
 
     Raises:
         ConfigError: if the folder holds answers of another identity, naming what differs.
@@ -44,9 +47,9 @@ class Bank:
         self, folder: Path, identity: Mapping[str, object], *, num_images: int, num_classes: int, top: int
     ) -> None:
         assert num_classes <= MOST_CLASSES, f"{num_classes} classes"
-        self.folder, self.num_images, self.num_classes = folder, num_images, num_classes
-        self.top = min(top, num_classes)
-        self._maps: dict[tuple[int, str], np.memmap] = {}
+        self.folder, self.num_images = folder, num_images
+        self.kept = answers.kept(top, num_classes)
+        self._maps: dict[tuple[int, str], np.ndarray] = {}
         self._pending: list[tuple[int, np.ndarray, np.ndarray]] = []
         _claim(folder, identity)
 
@@ -72,85 +75,114 @@ class Bank:
 
     def share_kept(self, view: int) -> float:
         """Mean probability of the classes whose logits are kept, over a view's answers."""
-        images = self.images_known(view)
-        kept = self._field(view, "logit")[images].astype(np.float32)
-        total = self._field(view, "total")[images].astype(np.float32)
-        return float(np.exp(kept - total[:, None]).sum(axis=-1).mean())
+        fields = {name: self._field(view, name) for name in self.kept.fields}
+        return self.kept.share(fields, self.images_known(view))
 
     def read(self, views: Tensor, indices: Tensor) -> Tensor:
-        """(B, K) float32 logits whose softmax at temperature 1 has the kept probabilities; known answers only.
-
-        What the kept logits leave is shared evenly by the other classes. Without kept logits: 1 for the decision, 0
-        for all others.
-        """
-        answers = torch.zeros(len(views), self.num_classes)
-        for view, rows, where in _by_view(views, indices):
-            if not self.top:
-                decisions = torch.from_numpy(self._field(view, "decision")[where].astype(np.int64) - 1)
-                answers[rows] = torch.nn.functional.one_hot(decisions, self.num_classes).float()
-                continue
-            kept = torch.from_numpy(self._field(view, "logit")[where].astype(np.float32))
-            total = torch.from_numpy(self._field(view, "total")[where].astype(np.float32))[:, None]
-            # Rounding may leave the other classes less than nothing.
-            left = (1 - (kept - total).exp().sum(dim=-1, keepdim=True)).clamp(min=LEAST)
-            others = (left / max(1, self.num_classes - self.top)).log() + total
-            classes = torch.from_numpy(self._field(view, "class")[where].astype(np.int64))
-            answers[rows] = others.expand(-1, self.num_classes).scatter(1, classes, kept)
-        return answers
+        """Known answers to (B,) views of (B,) images: (B, K) float32 logits, or (B,) int64 decisions if alone kept."""
+        fields = {"decision": DECISION, **self.kept.fields}
+        rows = {name: np.empty(len(views), kind) for name, kind in fields.items()}
+        for view, chosen, where in _by_view(views, indices):
+            for name, values in rows.items():
+                values[chosen] = self._field(view, name)[where]
+        decisions = rows.pop("decision")
+        assert decisions.all(), f"{self.folder} is asked for answers that it does not have"
+        return self.kept.decode(decisions.astype(np.int64) - 1, rows)
 
     def write(self, views: Tensor, indices: Tensor, logits: Tensor) -> None:
-        """Keep (B, K) answers; they are known after the next `commit`."""
+        """Keep (B, K) answers; they are known after the next `commit`.
+
+        Raises:
+            RunError: if the disk does not take them.
+        """
         logits = logits.detach().float().cpu()
-        best = logits.topk(max(self.top, 1), dim=-1)
-        relative = best.values - best.values[:, :1]
-        total = logits.logsumexp(dim=-1) - best.values[:, 0]
-        for view, rows, where in _by_view(views, indices):
-            if self.top:
-                self._field(view, "class")[where] = best.indices[rows].numpy().astype(np.uint16)
-                self._field(view, "logit")[where] = relative[rows].numpy().astype(np.float16)
-                self._field(view, "total")[where] = total[rows].numpy().astype(np.float16)
-            self._pending.append((view, where, best.indices[rows, 0].numpy().astype(np.uint16) + 1))
+        encoded = self.kept.encode(logits)
+        decisions = logits.argmax(dim=-1).numpy() + 1
+        for view, chosen, where in _by_view(views, indices):
+            for name, values in encoded.items():
+                self._store(view, name, where, values[chosen])
+            self._pending.append((view, where, decisions[chosen]))
 
     def commit(self) -> None:
-        """Bring what was written to disk, then the decisions, which make it known."""
+        """Bring what was written to disk, then the decisions, which make it known.
+
+        Raises:
+            RunError: if the disk does not take them.
+        """
         touched = {view for view, _, _ in self._pending}
-        for (view, name), values in self._maps.items():
-            if view in touched and name != "decision":
-                values.flush()
+        for view in touched:
+            for name in self.kept.fields:
+                self._sync(view, name)
         for view, where, decisions in self._pending:
-            self._field(view, "decision")[where] = decisions
+            self._store(view, "decision", where, decisions)
         self._pending.clear()
         for view in touched:
-            self._field(view, "decision").flush()
+            self._sync(view, "decision")
+
+    def _path(self, view: int, name: str) -> tuple[Path, np.dtype]:
+        """The file of a field, and the type of a row of it."""
+        kind = DECISION if name == "decision" else self.kept.fields[name]
+        return self.folder / f"view_{view:05d}" / f"{name}.{kind.base.kind}{8 * kind.base.itemsize}", kind
 
     def _exists(self, view: int) -> bool:
-        return (view, "decision") in self._maps or (self._folder(view) / "decision.u16").is_file()
+        """Whether anything of this view was committed; a file that is just being made is empty."""
+        if (view, "decision") in self._maps:
+            return True
+        path, _ = self._path(view, "decision")
+        return path.is_file() and path.stat().st_size > 0
 
-    def _folder(self, view: int) -> Path:
-        return self.folder / f"view_{view:05d}"
-
-    def _field(self, view: int, name: str) -> np.memmap:
+    def _field(self, view: int, name: str) -> np.ndarray:
+        """Every image's row of a field, as the file has it at any time."""
         if (view, name) not in self._maps:
-            kinds = {
-                "decision": ("u16", np.uint16, (self.num_images,)),  # the class + 1; 0 where there is no answer
-                "class": ("u16", np.uint16, (self.num_images, self.top)),
-                "logit": ("f16", np.float16, (self.num_images, self.top)),
-                "total": ("f16", np.float16, (self.num_images,)),
-            }
-            suffix, kind, shape = kinds[name]
-            path = self._folder(view) / f"{name}.{suffix}"
-            path.parent.mkdir(exist_ok=True)
-            with path.open("ab") as file:  # several recorders may come to this at once; none empties it
-                file.truncate(int(np.prod(shape)) * np.dtype(kind).itemsize)
-            self._maps[view, name] = np.memmap(path, kind, "r+", shape=shape)
+            if len(self._maps) >= MOST_MAPS:
+                self._maps.pop(next(iter(self._maps)))
+            path, kind = self._path(view, name)
+            found, whole = path.stat().st_size if path.is_file() else 0, kind.itemsize * self.num_images
+            if found != whole:
+                raise RunError(
+                    f"{path} has {found:,} bytes, not {whole:,}: it was not copied whole; copy it again, or delete"
+                    f" {path.parent}, whose answers are then asked for again"
+                )
+            mapped = np.memmap(path, kind.base, "r", shape=(self.num_images, *kind.shape))
+            self._maps[view, name] = mapped.view(np.ndarray)  # of which rows are picked at half the cost
         return self._maps[view, name]
 
+    def _store(self, view: int, name: str, where: np.ndarray, values: np.ndarray) -> None:
+        """Write rows of a field. Others may make and fill the same file meanwhile, and no one empties it."""
+        path, kind = self._path(view, name)
+        with _named(path):
+            path.parent.mkdir(exist_ok=True)
+            path.touch()
+            with path.open("r+b", buffering=0) as file:
+                if not path.stat().st_size:
+                    file.truncate(kind.itemsize * self.num_images)
+                for image, row in zip(where.tolist(), values.astype(kind.base), strict=True):
+                    if os.pwrite(file.fileno(), row.tobytes(), image * kind.itemsize) < kind.itemsize:
+                        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))  # what cuts a row of a file short
 
-def _by_view(views: Tensor, indices: Tensor) -> Iterator[tuple[int, Tensor, np.ndarray]]:
+    def _sync(self, view: int, name: str) -> None:
+        path, _ = self._path(view, name)
+        with _named(path), path.open("r+b") as file:
+            os.fsync(file.fileno())
+
+
+@contextmanager
+def _named(path: Path) -> Iterator[None]:
+    """Say which file a fault of the disk is about."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"{path}: {error.strerror}; the answers committed before are kept, and the same command goes on from there"
+        ) from error
+
+
+def _by_view(views: Tensor, indices: Tensor) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
     """Each view number of a batch, the rows that have it, and their images."""
-    for view in views.unique().tolist():
-        rows = torch.nonzero(views == view)[:, 0]
-        yield view, rows, indices[rows].numpy()
+    numbers, images = views.numpy(), indices.numpy()
+    for view in np.unique(numbers).tolist():
+        rows = np.flatnonzero(numbers == view)
+        yield view, rows, images[rows]
 
 
 def _claim(folder: Path, identity: Mapping[str, object]) -> None:
@@ -158,10 +190,11 @@ def _claim(folder: Path, identity: Mapping[str, object]) -> None:
     path = folder / IDENTITY
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{IDENTITY}.{os.getpid()}")
+        draft = path.with_name(f".{IDENTITY}.{uuid.uuid4().hex}")
         draft.write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        draft.replace(path)
-        return
+        with suppress(FileExistsError):  # of several that come at once, the first one's word stands for all
+            path.hardlink_to(draft)
+        draft.unlink()
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         assert isinstance(kept, dict)

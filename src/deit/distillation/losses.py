@@ -6,6 +6,7 @@ from torch.nn import functional as F
 
 from deit.config.execution import LabelLoss
 from deit.config.teaching import KLReduction, Method
+from deit.distillation.answers import decisions
 
 
 def soft_target_cross_entropy(logits: Tensor, targets: Tensor) -> Tensor:
@@ -37,14 +38,14 @@ def label_loss(logits: Tensor, targets: Tensor, kind: LabelLoss) -> Tensor:
     return soft_target_cross_entropy(logits, targets)
 
 
-def hard_distillation(logits: Tensor, teacher_logits: Tensor) -> Tensor:
+def hard_distillation(logits: Tensor, teacher_answer: Tensor) -> Tensor:
     """Cross-entropy against the teacher's decision, never smoothed (DeiT equation 3, and the ICML text).
 
     Args:
         logits: (B, K) of the student's head that learns from the teacher.
-        teacher_logits: (B, K).
+        teacher_answer: (B, K) logits or (B,) decisions.
     """
-    return F.cross_entropy(logits.float(), teacher_logits.argmax(dim=-1))
+    return F.cross_entropy(logits.float(), decisions(teacher_answer))
 
 
 def soft_distillation(logits: Tensor, teacher_logits: Tensor, *, tau: float, reduction: KLReduction) -> Tensor:
@@ -64,13 +65,13 @@ def soft_distillation(logits: Tensor, teacher_logits: Tensor, *, tau: float, red
 
 
 def distillation(
-    logits: Tensor, teacher_logits: Tensor, *, method: Method, tau: float, reduction: KLReduction
+    logits: Tensor, teacher_answer: Tensor, *, method: Method, tau: float, reduction: KLReduction
 ) -> Tensor:
     """The teacher's part of the loss by the method's name; see `hard_distillation` and `soft_distillation`."""
     assert method is not Method.none, "without a method there is no teacher's part; the caller decides"
     if method is Method.hard:
-        return hard_distillation(logits, teacher_logits)
-    return soft_distillation(logits, teacher_logits, tau=tau, reduction=reduction)
+        return hard_distillation(logits, teacher_answer)
+    return soft_distillation(logits, teacher_answer, tau=tau, reduction=reduction)
 
 
 def combine(label_loss: Tensor, teacher_loss: Tensor, alpha: float) -> Tensor:

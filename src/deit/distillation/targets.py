@@ -14,10 +14,18 @@ COMMIT_EVERY = 100  # batches whose answers a crash may lose
 
 
 class Targets(Protocol):
-    """The teacher's logits for a batch of views. Shapes: B batch, K classes."""
+    """The teacher's answers to a batch of views. Shapes: B batch, K classes."""
+
+    num_asked: int
+    """Views that the teacher was asked about."""
+    num_replayed: int
+    """Views whose answers were kept."""
 
     def promise(self, images: Tensor, views: Tensor, indices: Tensor) -> Callable[[], Tensor]:
-        """Begin to find (B, K) logits for (B, 3, H, W) images and return what waits for them."""
+        """Begin to find answers to (B, 3, H, W) images and return what waits for them.
+
+        They are (B, K) logits; (B,) decisions where a bank keeps these alone.
+        """
         ...
 
     def commit(self) -> None:
@@ -30,8 +38,10 @@ class LiveTargets:
 
     def __init__(self, teacher: FrozenTeacher) -> None:
         self.teacher = teacher
+        self.num_asked = self.num_replayed = 0
 
     def promise(self, images: Tensor, views: Tensor, indices: Tensor) -> Callable[[], Tensor]:
+        self.num_asked += len(views)
         return self.teacher.promise(images)
 
     def commit(self) -> None:
@@ -43,7 +53,7 @@ class BankTargets:
 
     def __init__(self, bank: Bank, teacher: FrozenTeacher, mode: BankMode) -> None:
         self.bank, self.teacher, self.mode = bank, teacher, mode
-        self.num_replayed = self.num_recorded = 0
+        self.num_asked = self.num_replayed = 0
         self._uncommitted = 0
 
     def promise(self, images: Tensor, views: Tensor, indices: Tensor) -> Callable[[], Tensor]:
@@ -56,11 +66,11 @@ class BankTargets:
                 " neighbours; pass distill.bank=auto to ask the teacher for what is missing"
             )
         promised = self.teacher.promise(images)
+        self.num_asked += len(views)
 
         def answer() -> Tensor:
             logits = promised()
             self.bank.write(views, indices, logits)
-            self.num_recorded += len(views)
             self._uncommitted += 1
             if self._uncommitted >= COMMIT_EVERY:
                 self.commit()

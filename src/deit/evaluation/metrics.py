@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor
 
+from deit.distillation.answers import decisions
+
 
 def correct(scores: Tensor, labels: Tensor, k: int = 1) -> Tensor:
     """Whether the label is among the ``k`` highest scores.
@@ -27,8 +29,7 @@ def agreement(scores: Tensor, others: Tensor) -> Tensor:
         scores: (B, K) of one network.
         others: (B, K) of another, or (B,) its decisions.
     """
-    decisions = others if others.dim() == 1 else others.argmax(dim=-1)
-    return correct_decisions(scores.argmax(dim=-1), decisions)
+    return correct_decisions(scores.argmax(dim=-1), decisions(others))
 
 
 def chance(labels: Tensor, num_classes: int) -> float:

@@ -4,18 +4,21 @@ import json
 import logging
 import sys
 import time
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import torch
 from rich.console import Console
 from rich.table import Table
+from torch import Tensor
 
 from deit.config.errors import ConfigError
 from deit.config.schema import Config
-from deit.config.teaching import BankMode
+from deit.config.teaching import BankMode, KLReduction
 from deit.data.batches import TrainBatch
 from deit.data.keys import Key
 from deit.data.sources import DataSet, open_dataset
+from deit.distillation import losses
 from deit.distillation.bank import IDENTITY, Bank
 from deit.distillation.targets import BankTargets
 from deit.models.teachers import FrozenTeacher
@@ -33,12 +36,14 @@ def work(action: str, config: Config) -> float:
     """Do one of the actions of src/bank.py; returns the number of answers it was about.
 
     Raises:
-        ConfigError: without distillation there are no answers; and as `banks.targets`.
+        ConfigError: without distillation there are no answers; for a build on several devices; and as `banks.targets`.
     """
     if action == "list":
         return show_all()
     if not config.distill.active:
         raise ConfigError(f"bank.py {action} needs to know for what; pass distill=hard or distill=soft")
+    if action == "build" and config.trainer.world_size > 1:
+        raise ConfigError(_one_device(config))
     configure_torch(config)
     dataset = open_dataset(config.data)
     config = suited(config, dataset)
@@ -53,8 +58,7 @@ def build(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) 
     device = probe.device_of(config)
     teacher.to(device)
     data = keyed_data(config, dataset)
-    part, parts = (int(number) for number in config.distill.bank_part.split("/"))
-    mine = range(config.distill.views or config.optim.epochs)[part - 1 :: parts]
+    mine = share(config)
 
     def unknown(keys: list[Key]) -> bool:
         return not bank.known(torch.tensor([key.view for key in keys]), torch.tensor([key.index for key in keys]))
@@ -68,22 +72,44 @@ def build(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) 
             with probe.precision(config, device):
                 asked.promise(batch.images, batch.views, batch.indices)()
         asked.commit()
-        speed = asked.num_recorded / (time.perf_counter() - began)
-        log.info(
-            f"bank {bank.folder}: epoch {done} of {len(mine)}, {asked.num_recorded} answers, {speed:,.0f} a second"
-        )
-    return float(asked.num_recorded)
+        speed = asked.num_asked / (time.perf_counter() - began)
+        log.info(f"bank {bank.folder}: epoch {done} of {len(mine)}, {asked.num_asked} answers, {speed:,.0f} a second")
+    return float(asked.num_asked)
+
+
+def share(config: Config) -> list[int]:
+    """The epochs of ``distill.bank_part``. Epochs that share views (augment.repeats) stay together, so that no two
+    parts write into one file."""
+    part, parts = (int(number) for number in config.distill.bank_part.split("/"))
+    epochs = range(config.distill.views or config.optim.epochs)
+    return [epoch for epoch in epochs if epoch // config.augment.repeats % parts == part - 1]
+
+
+def _one_device(config: Config) -> str:
+    wanted = config.trainer.world_size
+    parts = ",".join(f"{part}/{wanted}" for part in range(1, wanted + 1))
+    return (
+        f"bank.py build works on one device, but trainer={config.trainer.name} asks for {wanted}; pass"
+        f" trainer.devices=1 trainer.num_nodes=1, with distill.bank_part={parts} -m for shares that may run side by"
+        " side; or let a run record on all its devices: src/train.py with distill.bank=auto"
+    )
 
 
 def verify(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) -> float:
     """Ask the teacher again about answers of several epochs; a bank that disagrees is refused."""
-    device = probe.device_of(config)
-    teacher.to(device)
-    last = (config.distill.views or config.optim.epochs) - 1
-    epochs = [round(last * i / (VERIFIED_EPOCHS - 1)) for i in range(VERIFIED_EPOCHS)]
-    agreed, asked = banks.compare(bank, teacher, keyed_data(config, dataset), epochs, torch.device(device))
+    agreed, asked = banks.compare(bank, _asked_again(config, dataset, teacher, bank))
     CONSOLE.print(f"{agreed:.2f} % of {asked} answers are the teacher's" if asked else "no answer of these epochs")
     return float(asked)
+
+
+def _asked_again(
+    config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The teacher's answers and the kept ones to views of several epochs; see `banks.asked_again`."""
+    device = torch.device(probe.device_of(config))
+    teacher.to(device)
+    epochs = banks.spread(config, VERIFIED_EPOCHS)
+    return banks.asked_again(config, bank, teacher, keyed_data(config, dataset), epochs, device)
 
 
 def stats(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) -> float:
@@ -99,11 +125,25 @@ def stats(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) 
         view = max(view for view, count in known.items() if count)
         named = 100 * bank.labels_named(view, dataset.train.source.labels)
         table.add_row("label named", f"{named:.2f} % of view {view}")
-        if bank.top:
-            kept = bank.share_kept(view)
-            table.add_row("kept of an answer", f"{100 * kept:.3f} % of its probability by {bank.top} logits")
+        if bank.kept.fields:
+            top = min(config.distill.bank_logits, len(dataset.classes))
+            kept = f"{100 * bank.share_kept(view):.3f} % of its probability by {top} logits"
+            table.add_row("kept of an answer", kept)
+            divergence, asked = _divergence(config, _asked_again(config, dataset, teacher, bank))
+            said = f"{divergence:.2e} nats at temperature {config.distill.tau:g}, the mean of {asked} views"
+            table.add_row("KL(teacher, replayed)", said if asked else "no answer of this run's epochs")
     CONSOLE.print(table)
     return float(answers)
+
+
+def _divergence(config: Config, answers: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, int]:
+    """Mean KL(teacher / tau || replayed / tau) in nats, and of how many answers."""
+    tau, total, number = config.distill.tau, 0.0, 0
+    for live, replayed in answers:
+        loss = losses.soft_distillation(replayed, live, tau=tau, reduction=KLReduction.batchmean)
+        total += float(loss) / tau**2 * len(live)
+        number += len(live)
+    return total / max(1, number), number
 
 
 def show_all() -> float:

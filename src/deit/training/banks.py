@@ -3,12 +3,13 @@
 import dataclasses
 import hashlib
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
+from torch import Tensor
 
 from deit.config import compose
 from deit.config.errors import ConfigError
@@ -20,12 +21,13 @@ from deit.distillation.bank import Bank
 from deit.distillation.targets import BankTargets, LiveTargets, Targets
 from deit.evaluation import metrics
 from deit.models.teachers import FrozenTeacher
-from deit.training import teachers
+from deit.training import probe, teachers
+from deit.training.modules import DistillationModule
 
 log = logging.getLogger(__name__)
 
 FOLDER = Path("logs/banks")
-SCHEMA = 1
+SCHEMA = 2
 RENDERING = ("torch", "torchvision", "timm", "numpy", "pillow")  # whose releases may change a pixel
 CHECKED_PAIRS = 64
 AGREEMENT = 99.0  # percent; two kinds of hardware round differently, another image or teacher agrees far less
@@ -80,7 +82,7 @@ def identity(config: Config, dataset: DataSet, teacher: FrozenTeacher, top: int)
         "teacher's weights": weights_hash(teacher),
         "teacher's images": teacher.network.sizes(config.image_size),
         "precision": config.trainer.precision,
-        "logits": top,
+        "logits": "all" if top >= len(dataset.classes) else top,
         "versions": {name: version(name) for name in RENDERING},
     }
 
@@ -100,8 +102,8 @@ class BankCheck(Callback):
     Other releases of a library, another order of files or another normalisation leave a loss that looks normal.
     """
 
-    def __init__(self, kept: BankTargets, data: KeyedData, *, epochs: int) -> None:
-        self.kept, self.data, self.epochs = kept, data, epochs
+    def __init__(self, kept: BankTargets, data: KeyedData, config: Config) -> None:
+        self.kept, self.data, self.config = kept, data, config
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Compare, and say how many agree.
@@ -109,28 +111,47 @@ class BankCheck(Callback):
         Raises:
             ConfigError: if fewer than 99 % do.
         """
-        compare(self.kept.bank, self.kept.teacher, self.data, (0, self.epochs - 1), pl_module.device)
+        kept, epochs = self.kept, spread(self.config, 2)
+        compare(kept.bank, asked_again(self.config, kept.bank, kept.teacher, self.data, epochs, pl_module.device))
 
-    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how often the teacher was spared."""
-        log.info(f"bank {self.kept.bank.folder}: {self.kept.num_replayed} replayed, {self.kept.num_recorded} recorded")
+        assert isinstance(pl_module, DistillationModule)
+        views = pl_module.teacher_views
+        log.info(f"bank {self.kept.bank.folder}: {views['replayed']} replayed, {views['asked']} recorded")
 
 
-def compare(
-    bank: Bank, teacher: FrozenTeacher, data: KeyedData, epochs: Iterable[int], device: torch.device
-) -> tuple[float, int]:
-    """Ask the teacher again about the first pairs of some epochs: percentage that agrees, and of how many.
+def spread(config: Config, number: int) -> list[int]:
+    """So many of the epochs whose views differ, from the first to the last; all where there are no more."""
+    last = (config.distill.views or config.optim.epochs) - 1
+    return sorted({round(last * i / (number - 1)) for i in range(number)})
 
-    Raises:
-        ConfigError: if fewer than 99 % agree.
+
+def asked_again(
+    config: Config, bank: Bank, teacher: FrozenTeacher, data: KeyedData, epochs: Iterable[int], device: torch.device
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """The teacher's answers to the first pairs of some epochs, as a run would hear them, and the kept ones.
+
+    The teacher's are (B, K) logits, the kept ones also those, or (B,) decisions. Epochs that are not kept are left out.
     """
-    right, total = 0.0, 0
-    for epoch in dict.fromkeys(epochs):
+    for epoch in epochs:
         batch = data.rendered(epoch, CHECKED_PAIRS, device)
         if bank.known(batch.views, batch.indices):
-            replayed = bank.read(batch.views, batch.indices).to(device)
-            right += float(metrics.agreement(teacher.answer(batch.images), replayed).sum())
-            total += len(batch.views)
+            with probe.precision(config, device.type):
+                live = teacher.answer(batch.images)
+            yield live, bank.read(batch.views, batch.indices).to(device)
+
+
+def compare(bank: Bank, answers: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, int]:
+    """Percentage of kept answers that decide as the teacher does, and of how many; ``answers`` as `asked_again`.
+
+    Raises:
+        ConfigError: if fewer than 99 % do.
+    """
+    right, total = 0.0, 0
+    for live, replayed in answers:
+        right += float(metrics.agreement(live, replayed).sum())
+        total += len(live)
     if not total:
         return 100.0, 0
     log.info(f"bank {bank.folder}: {right / total:.2f} % of {total} kept answers are the teacher's")

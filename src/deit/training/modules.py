@@ -223,6 +223,7 @@ class DistillationModule(StudentModule):
         self.distill = distill
         self.targets = targets or LiveTargets(teacher)
         self.teacher_time = Stopwatch()
+        self.teacher_views = {"asked": 0, "replayed": 0}  # over all devices, known when training ends
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         with self.teacher_time.measure(self.device):
@@ -230,13 +231,13 @@ class DistillationModule(StudentModule):
         answer: Heads = self.student(batch.images)
         learner = answer.classes if answer.distill is None else answer.distill
         with self.teacher_time.measure(self.device):
-            teacher_logits = promised()
+            teacher_answer = promised()
         label_loss = losses.label_loss(answer.classes, batch.targets, self.optim.loss)
         teacher_loss = losses.distillation(
-            learner, teacher_logits, method=self.distill.method, tau=self.distill.tau, reduction=self.distill.kl
+            learner, teacher_answer, method=self.distill.method, tau=self.distill.tau, reduction=self.distill.kl
         )
         loss = losses.combine(label_loss, teacher_loss, self.distill.alpha)
-        agreement = metrics.agreement(learner, teacher_logits)
+        agreement = metrics.agreement(learner, teacher_answer)
         self.record(
             batch, {"loss": loss, "loss_label": label_loss, "loss_teacher": teacher_loss, "agreement": agreement}
         )
@@ -245,3 +246,8 @@ class DistillationModule(StudentModule):
     def on_train_epoch_end(self) -> None:
         self.targets.commit()
         super().on_train_epoch_end()
+
+    def on_train_end(self) -> None:
+        counts = torch.tensor([self.targets.num_asked, self.targets.num_replayed], device=self.device)
+        asked, replayed = cast(Tensor, self.trainer.strategy.reduce(counts, reduce_op="sum")).tolist()
+        self.teacher_views = {"asked": asked, "replayed": replayed}

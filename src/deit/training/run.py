@@ -151,7 +151,7 @@ def _checks(config: Config, module: StudentModule, data: KeyedData) -> list[Call
     if module.decisions is not None and config.teacher_source is not TeacherSource.random:
         checks.append(TeacherCheck(module.decisions, data, limit=config.trainer.limit_batches))
     if isinstance(module, DistillationModule) and isinstance(module.targets, BankTargets):
-        checks.append(BankCheck(module.targets, data, epochs=config.distill.views or config.optim.epochs))
+        checks.append(BankCheck(module.targets, data, config))
     return checks
 
 
@@ -186,9 +186,14 @@ def _finish(
     metrics["val/acc1"] = float(best)
     parameters = sum(parameter.numel() for parameter in module.student.parameters())
     timing = {"fit_s": fit_seconds, "images_per_s": module.images_per_s}
+    facts: dict[str, object] = {
+        "test_split": dataset.test_split,
+        "parameters": parameters,
+        "dry_run": config.is_dry_run,
+    }
     if isinstance(module, DistillationModule):
         timing["teacher_s"] = module.teacher_time.total()
-    facts = {"test_split": dataset.test_split, "parameters": parameters, "dry_run": config.is_dry_run}
+        facts["teacher"] = module.teacher_views
     run.done(metrics, timing, **facts)
     if is_rank_zero():
         title = f"{config.name}{' (DRY RUN)' if config.is_dry_run else ''}"
