@@ -17,7 +17,13 @@ from deit.config.schema import Config
 
 # What a run is called, where it runs and what it writes beside metrics.csv do not change what it computes.
 NOT_FINGERPRINTED = ("name", "resume", "plan", "logger", "resources")
-NOT_FINGERPRINTED_KEYS = (("data", "root"), ("data", "workers"), ("data", "download"), ("trainer", "progress"))
+NOT_FINGERPRINTED_KEYS = (
+    ("data", "root"),
+    ("data", "workers"),
+    ("data", "download"),
+    ("data", "pack_path"),
+    ("trainer", "progress"),
+)
 
 
 def register() -> None:

@@ -70,6 +70,9 @@ class Decode(Choice):
 OWN_VAL = (DataKind.flowers102, DataKind.folder, DataKind.hf)
 """Sets that may bring a val split besides a test split."""
 
+IN_MEMORY = (DataKind.digits, DataKind.fashion_mnist, DataKind.cifar10, DataKind.cifar100)
+"""Sets whose images are no files and need no packing."""
+
 
 @dataclass(kw_only=True)
 class Data:
@@ -116,7 +119,7 @@ class Data:
     @property
     def packed_side(self) -> int | None:
         """Pixels of the packed images' short side; None where images are not packed."""
-        return None if self.pack == NO_PACK else int(self.pack)
+        return None if self.pack == NO_PACK or self.kind in IN_MEMORY else int(self.pack)
 
     def problems(self) -> Iterator[str]:
         if self.pack != NO_PACK and not (self.pack.isdecimal() and int(self.pack) > 0):

@@ -4,6 +4,7 @@ A problem says what is wrong, what was given, what is possible, and what to type
 """
 
 import importlib.util
+import math
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -100,6 +101,14 @@ def images_divide_into_patches(c: Config) -> Iterator[str]:
         yield (
             f"an image of {c.image_size} pixels does not divide into patches of {patch} (scale={c.scale.name});"
             f" possible: multiples of {patch}; pass resolution.pixels={below} or resolution.pixels={below + patch}"
+        )
+
+
+def packed_images_are_large_enough(c: Config) -> Iterator[str]:
+    if c.data.pack.isdecimal() and (c.data.packed_side or c.image_size) < c.image_size:
+        yield (
+            f"data.pack={c.data.pack} packs images smaller than the student sees them ({c.image_size} pixels); pass"
+            f" data.pack={math.ceil(c.image_size / 0.875)} or data.pack=none"
         )
 
 
@@ -224,6 +233,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     ensemble_has_members,
     teacher_knows_the_classes,
     images_divide_into_patches,
+    packed_images_are_large_enough,
     heads_divide_the_width,
     batch_divides,
     warmup_ends_before_training,

@@ -32,7 +32,8 @@ class Shown(NamedTuple):
     image: Tensor
     """(3, H, W) uint8, the channels of a pixel side by side in memory."""
     label: int
-    index: int
+    position: int
+    """In the source."""
 
 
 class RawBatch(NamedTuple):
@@ -109,8 +110,8 @@ def collate_views(views: Sequence[Rendered]) -> RawBatch:
 
 def collate_images(images: Sequence[Shown]) -> EvalBatch:
     """A batch of evaluation images."""
-    labels, indices = (torch.tensor(values) for values in zip(*((i.label, i.index) for i in images), strict=True))
-    return EvalBatch(_stacked(images), labels, indices)
+    labels = torch.tensor([image.label for image in images])
+    return EvalBatch(_stacked(images), labels, torch.tensor([image.position for image in images]))
 
 
 def _stacked(images: Sequence[Rendered] | Sequence[Shown]) -> Tensor:

@@ -15,6 +15,7 @@ from deit.data.batches import EvalBatch, EvalImages, RawBatch, TrainBatch, Train
 from deit.data.finishing import finish, normalised
 from deit.data.keys import Key
 from deit.data.order import EvalBatches, TrainBatches
+from deit.data.pixels.warps import kernels
 from deit.data.sources import DataSet, Split
 from deit.data.views import EvalView, TrainView
 
@@ -150,6 +151,8 @@ class KeyedData(LightningDataModule):
 
     def _loader(self, dataset: TrainViews | EvalImages, batches: TrainBatches | EvalBatches | list) -> DataLoader:
         workers = self.data.workers
+        if workers and kernels is not None:
+            kernels.warm_up()  # before the workers are made, or each would do it
         return DataLoader(
             dataset,
             batch_sampler=cast(torch.utils.data.Sampler, batches),

@@ -8,7 +8,9 @@ policy are loops over bytes. Shapes: H, W sides in pixels.
 from collections.abc import Callable
 from functools import partial
 
+import cv2
 import numpy as np
+import simplejpeg
 import torch
 from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
@@ -18,7 +20,7 @@ from deit.config.material import Augment, Crop
 from deit.data import reference
 from deit.data.pixels import points
 from deit.data.pixels.resize import mirrored, resized
-from deit.data.pixels.warps import Pixels
+from deit.data.pixels.warps import Pixels, kernels
 from deit.data.policies import array_policy as policy
 from deit.data.sources import ImageSource
 from deit.data.sources.pictures import Picture
@@ -77,6 +79,12 @@ def _jittered(drawing: v2.ColorJitter, pixels: Pixels) -> Pixels:
             change, factor = changes[which]
             pixels = change(pixels, factor)
     return pixels
+
+
+def releases() -> dict[str, str]:
+    """What makes the pixels besides the reference's own packages, and which release of it."""
+    compiler = "none" if kernels is None else kernels.numba.__version__
+    return {"simplejpeg": simplejpeg.__version__, "opencv": cv2.__version__, "numba": compiler}
 
 
 def to_tensor(pixels: Pixels) -> Tensor:

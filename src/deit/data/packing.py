@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 import torch
@@ -183,10 +183,10 @@ def build(source: ImageSource, side: int, folder: Path, *, workers: int) -> None
         batch_size=None,
         num_workers=workers,
         worker_init_fn=_one_thread,
-        collate_fn=_as_it_is,
+        collate_fn=cast(Any, _as_it_is),
         prefetch_factor=16 if workers else None,
     )
-    kept = np.fromfile(sizes, np.int32).reshape(-1, 2)[:done] if done else np.empty((0, 2), np.int32)
+    kept = np.fromfile(sizes, np.int32, 2 * done).reshape(-1, 2) if done else np.empty((0, 2), np.int32)
     size = 3 * int(kept.astype(np.int64).prod(axis=1).sum())
     with _continued(folder / "pixels.u8", size) as pixels, _continued(sizes, 8 * done) as index:
         broken = _write(_said(iter(loader), len(source) - done), pixels, index)

@@ -17,6 +17,7 @@ from deit.config.schema import Config
 from deit.config.teaching import BankMode, KLReduction
 from deit.data.batches import TrainBatch
 from deit.data.keys import Key
+from deit.data.packing import packed
 from deit.data.sources import DataSet, open_dataset
 from deit.distillation import losses
 from deit.distillation.bank import IDENTITY, Bank
@@ -45,7 +46,7 @@ def work(action: str, config: Config) -> float:
     if action == "build" and config.trainer.world_size > 1:
         raise ConfigError(_one_device(config))
     configure_torch(config)
-    dataset = open_dataset(config.data)
+    dataset = packed(open_dataset(config.data), config.data)
     config = suited(config, dataset)
     teacher = teachers.obtain(config, dataset)
     assert teacher is not None, "the rules refuse distillation without a teacher"

@@ -13,8 +13,10 @@ from torch import Tensor
 
 from deit.config import compose
 from deit.config.errors import ConfigError
+from deit.config.material import Decode
 from deit.config.schema import Config
 from deit.config.teaching import BankMode, Method
+from deit.data import fast
 from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet
 from deit.distillation.bank import Bank
@@ -70,6 +72,7 @@ def identity(config: Config, dataset: DataSet, teacher: FrozenTeacher, top: int)
     augment = dataclasses.asdict(config.augment)
     for label_only in ("name", "smoothing", "eval_crop"):
         del augment[label_only]
+    made_by = fast.releases() if config.data.decode is Decode.fast else {}
     return {
         "schema": SCHEMA,
         "data": teachers.data_identity(dataset),
@@ -83,7 +86,8 @@ def identity(config: Config, dataset: DataSet, teacher: FrozenTeacher, top: int)
         "teacher's images": teacher.network.sizes(config.image_size),
         "precision": config.trainer.precision,
         "logits": "all" if top >= len(dataset.classes) else top,
-        "versions": {name: version(name) for name in RENDERING},
+        "decoding": [str(config.data.decode), config.data.packed_side],
+        "versions": {name: version(name) for name in RENDERING} | made_by,
     }
 
 

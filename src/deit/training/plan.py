@@ -68,8 +68,14 @@ def _images(config: Config, dataset: DataSet, data: KeyedData) -> Rows:
     return [
         ("data", f"{config.data.name}: {len(dataset.train):,} training images of {data.num_classes:,} classes"),
         ("", f"{len(dataset.val):,} to choose checkpoints by, {len(dataset.test):,} to test on ({dataset.test_split})"),
+        ("decoding", f"{config.data.decode}{_packing(config)}"),
         ("augmentation", f"crop {a.crop}, {a.auto_augment or 'no policy'}, erasing {a.erasing:g}, {mixing}"),
     ]
+
+
+def _packing(config: Config) -> str:
+    side = config.data.packed_side
+    return "" if side is None else f", from images packed at {side} pixels, which is done first if it never was"
 
 
 def _steps(config: Config, data: KeyedData) -> Rows:

@@ -16,6 +16,7 @@ from deit.config.preflight import is_multirun
 from deit.config.schema import Config
 from deit.config.teaching import TeacherSource
 from deit.data.datamodule import KeyedData
+from deit.data.packing import packed
 from deit.data.sources import DataSet, open_dataset
 from deit.distillation.targets import BankTargets
 from deit.models.students import Student, build_student
@@ -48,7 +49,7 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     dataset = open_dataset(config.data)
     run = RunFolder(folder, config, overrides)
     try:
-        return _train(suited(config, dataset), run, dataset)
+        return _train(suited(config, dataset), run, packed(dataset, config.data))
     except BaseException as error:
         # In a sweep the other jobs go on, and only the first error would be shown at the end.
         if is_multirun():

@@ -191,3 +191,16 @@ def mix_pair(first, second, share, top, left, height, width):
     for i in range(a.size):
         x, y = a[i], b[i]
         a[i], b[i] = x * share + y * rest, y * share + x * rest
+
+
+def warm_up() -> None:
+    """Compile everything, or fetch it from the disk."""
+    pixels, fill = np.zeros((4, 4, 3), np.uint8), np.zeros(3, np.uint8)
+    planes, unit = np.zeros((3, 4, 4), np.float32), np.ones(3, np.float32)
+    shift_rows(pixels, 0.0, 0.0, fill)
+    shift_down(pixels, 0.0, fill)
+    warp(padded(pixels), 1.0, 0.0, 0.0, 0.0, 1.0, 0.0, fill)
+    histograms(pixels)
+    blended(pixels, pixels, 1.0)
+    normalise(pixels, planes, unit, unit)
+    mix_pair(planes, planes.copy(), 0.5, 0, 0, 0, 0)

@@ -69,12 +69,12 @@ def contrast(pixels: Pixels, factor: float) -> Pixels:
 def colour(pixels: Pixels, factor: float) -> Pixels:
     """Distances of the channels from their grey times ``factor``."""
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
-    return _blend(pixels, np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB)), factor)
+    return _blend(pixels, np.asarray(cv2.cvtColor(grey, cv2.COLOR_GRAY2RGB), dtype=np.uint8), factor)
 
 
 def sharpness(pixels: Pixels, factor: float) -> Pixels:
     """Distances from the smoothed image times ``factor``; the outermost pixels stay."""
-    smooth = np.asarray(cv2.filter2D(pixels, -1, SMOOTH))
+    smooth = np.asarray(cv2.filter2D(pixels, -1, SMOOTH), dtype=np.uint8)
     smooth[0], smooth[-1], smooth[:, 0], smooth[:, -1] = pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]
     return _blend(pixels, smooth, factor)
 
@@ -93,13 +93,13 @@ def histograms(pixels: Pixels) -> NDArray[np.int64]:
 
 def _blend(pixels: Pixels, others: Pixels, factor: float) -> Pixels:
     if kernels is None:  # rounds where Pillow truncates
-        return np.asarray(cv2.addWeighted(pixels, factor, others, 1 - factor, -0.5))
+        return np.asarray(cv2.addWeighted(pixels, factor, others, 1 - factor, -0.5), dtype=np.uint8)
     return kernels.blended(pixels, others, float(factor))
 
 
 def _through(pixels: Pixels, table: NDArray) -> Pixels:
     """Each level replaced by its place in ``table``, (256,) or (256, 3)."""
-    return np.asarray(cv2.LUT(pixels, table.astype(np.uint8).reshape(1, 256, -1)))
+    return np.asarray(cv2.LUT(pixels, table.astype(np.uint8).reshape(1, 256, -1)), dtype=np.uint8)
 
 
 def _bytes(levels: NDArray) -> NDArray[np.uint8]:

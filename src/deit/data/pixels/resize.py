@@ -41,4 +41,4 @@ def _interpolated(pixels: Pixels, height: int, width: int) -> Pixels:
 
 def mirrored(pixels: Pixels) -> Pixels:
     """Left and right exchanged."""
-    return np.asarray(cv2.flip(pixels, 1))
+    return np.asarray(cv2.flip(pixels, 1), dtype=np.uint8)

@@ -23,6 +23,8 @@ except ImportError:  # it comes to a new Python some months late
         " type pip install numba, or pass data.decode=reference"
     )
 
+cv2.setNumThreads(1)  # of images this small its threads make nothing faster, and every loader process would have some
+
 Pixels = NDArray[np.uint8]
 
 
@@ -37,8 +39,8 @@ def shear_y(pixels: Pixels, factor: float, fill: Sequence[int]) -> Pixels:
     """Column x moved up by ``factor * x``."""
     if kernels is None:
         return _by_opencv(pixels, (1, 0, 0, factor, 1, 0), fill)
-    turned = kernels.shift_rows(np.asarray(cv2.transpose(pixels)), float(factor), 0.0, _colour(fill))
-    return np.asarray(cv2.transpose(turned))
+    turned = kernels.shift_rows(np.asarray(cv2.transpose(pixels), dtype=np.uint8), float(factor), 0.0, _colour(fill))
+    return np.asarray(cv2.transpose(turned), dtype=np.uint8)
 
 
 def translate_x(pixels: Pixels, distance: float, fill: Sequence[int]) -> Pixels:
@@ -77,4 +79,6 @@ def _by_opencv(pixels: Pixels, matrix: Sequence[float], fill: Sequence[int]) -> 
     centred = np.array([[a, b, c + (a + b - 1) / 2], [d, e, f + (d + e - 1) / 2]])
     size = (pixels.shape[1], pixels.shape[0])
     flags = cv2.INTER_CUBIC | cv2.WARP_INVERSE_MAP
-    return np.asarray(cv2.warpAffine(pixels, centred, size, flags=flags, borderValue=tuple(map(int, fill))))
+    return np.asarray(
+        cv2.warpAffine(pixels, centred, size, flags=flags, borderValue=tuple(map(int, fill))), dtype=np.uint8
+    )

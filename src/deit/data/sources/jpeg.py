@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
+from PIL import Image
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2  # the frames that every libjpeg decodes
@@ -16,6 +17,7 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # all that are calle
 SCAN = 0xDA
 RESTART_INTERVAL = 0xDD
 BLOCK = 8  # pixels
+MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 2**27  # what Pillow decodes without doubting that a file is what it seems
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,9 @@ def read_header(content: bytes) -> Header | None:
 def _header(content: bytes, marker: int, at: int, *, sequential: bool, components_scanned: int) -> Header | None:
     precision, components = content[at + 4], content[at + 9]
     height, width = (int.from_bytes(content[at + i : at + i + 2], "big") for i in (5, 7))
-    if marker not in (BASELINE, EXTENDED, PROGRESSIVE) or precision != 8 or components not in (1, 3) or height == 0:
+    if marker not in (BASELINE, EXTENDED, PROGRESSIVE) or precision != 8 or components not in (1, 3):
+        return None
+    if not 0 < height * width < MOST_PIXELS:  # Pillow knows what to say
         return None
     vertical = max(content[at + 11 + 3 * i] & 15 for i in range(components))
     sequential = sequential and marker != PROGRESSIVE and components_scanned == components

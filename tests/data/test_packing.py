@@ -1,0 +1,198 @@
+"""Packed images: what is in them, that they survive a kill, and what is refused."""
+
+import json
+import pickle
+import random
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from deit.config.errors import ConfigError, RunError
+from deit.config.schema import Config
+from deit.data import packing
+from deit.data.batches import TrainBatch
+from deit.data.datamodule import KeyedData
+from deit.data.packing import PackedImages, packed
+from deit.data.sources import DataSet, open_dataset
+
+SIZES = [(60, 40), (40, 60), (30, 90), (20, 25), (33, 33), (128, 48)]
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """36 photographs of two classes, wide and high, some smaller than what is asked for."""
+    for number in range(36):
+        width, height = SIZES[number % len(SIZES)]
+        noise = np.random.default_rng(number).integers(0, 256, (height // 4 + 1, width // 4 + 1, 3), dtype=np.uint8)
+        folder = tmp_path / "photos" / "ab"[number % 2]
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise).resize((width, height)).save(folder / f"{number:02d}.jpg", quality=95)
+    return tmp_path / "photos"
+
+
+@pytest.fixture
+def pack(config: Callable[..., Config], root: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., DataSet]:
+    """Open the photographs and pack them, in an empty folder."""
+    monkeypatch.chdir(root.parent)
+
+    def run(*overrides: str) -> DataSet:
+        settings = config("data=folder", f"data.root={root}", "data.pack=32", *overrides)
+        return packed(open_dataset(settings.data), settings.data)
+
+    return run
+
+
+def test_the_short_side_is_resized_and_nothing_is_enlarged(pack: Callable[..., DataSet]) -> None:
+    dataset = pack()
+    images = dataset.train.source
+    assert isinstance(images, PackedImages)
+    assert len(images) == 36
+    sizes = {(w, h): images.pixels(i).shape for i in range(36) for w, h in [images.source.image(i).size]}
+    assert sizes[60, 40] == (32, 48, 3)
+    assert sizes[30, 90] == (90, 30, 3), "smaller than 32 already"
+    assert sizes[20, 25] == (25, 20, 3)
+    assert sizes[128, 48] == (32, 85, 3)
+    for index in range(36):
+        original, made = images.source.image(index), images.image(index)
+        expected = original if made.size == original.size else original.resize(made.size, Image.Resampling.BICUBIC)
+        assert np.abs(np.asarray(made).astype(int) - np.asarray(expected)).max() <= 2
+
+
+def test_held_out_images_are_never_packed_ones(pack: Callable[..., DataSet]) -> None:
+    dataset = pack()
+    assert not isinstance(dataset.val.source, PackedImages)
+    assert not isinstance(dataset.test.source, PackedImages)
+    assert dataset.val.source is dataset.train.source.source  # type: ignore[attr-defined]
+
+
+def test_packed_once_is_found_again_by_any_fraction_seed_and_decoding(
+    pack: Callable[..., DataSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = pack()
+    monkeypatch.setattr(packing, "_write", None)  # would fail if anything were packed again
+    for again in (pack(), pack("data.train_fraction=0.5"), pack("data.seed=3"), pack("data.decode=reference")):
+        assert again.train.source.path == first.train.source.path  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("decode", ["fast", "reference"])
+def test_views_are_rendered_from_packed_images(
+    pack: Callable[..., DataSet], config: Callable[..., Config], decode: str
+) -> None:
+    settings = config("augment=deit", f"data.decode={decode}")
+    data = KeyedData(pack(), settings.data, settings.augment, image_size=28, batch_size=8, seed=0)
+    (raw, *_) = data.train_dataloader()
+    batch = data.on_after_batch_transfer(raw, 0)
+    assert isinstance(batch, TrainBatch)
+    assert batch.images.shape == (8, 3, 28, 28)
+    assert torch.isfinite(batch.images).all()
+
+
+def test_the_bytes_do_not_depend_on_the_number_of_workers(pack: Callable[..., DataSet]) -> None:
+    contents = []
+    for workers in (0, 3):
+        path = pack(f"data.workers={workers}").train.source.path.parent  # type: ignore[attr-defined]
+        contents.append({file.name: file.read_bytes() for file in path.iterdir()})
+        shutil.rmtree(path)
+    assert contents[0] == contents[1]
+    assert contents[0].keys() == {"pixels.u8", "sizes.i32", "identity.json"}
+
+
+def test_a_loader_process_gets_no_copy_of_the_file(pack: Callable[..., DataSet]) -> None:
+    images = pack().train.source
+    assert isinstance(images, PackedImages)
+    images.pixels(0)
+    sent = pickle.dumps(images)
+    assert len(sent) < 20_000 < images.path.stat().st_size
+    assert (pickle.loads(sent).pixels(5) == images.pixels(5)).all()
+
+
+def test_broken_images_are_all_named_and_mended_ones_end_it(pack: Callable[..., DataSet], root: Path) -> None:
+    whole = (root / "a" / "10.jpg").read_bytes()
+    (root / "a" / "10.jpg").write_bytes(whole[:300])
+    (root / "b" / "21.jpg").write_text("no image")
+    with pytest.raises(RunError, match=r"2 of 36 images cannot be packed:\n.*10\.jpg.*\n.*21\.jpg") as caught:
+        pack()
+    assert "what is packed stays" in str(caught.value)
+    for name in ("a/10.jpg", "b/21.jpg"):
+        (root / name).write_bytes(whole)
+    assert len(pack().train.source) == 36
+
+
+def test_other_images_under_the_same_names_are_refused(pack: Callable[..., DataSet], root: Path) -> None:
+    pack()
+    for path in root.rglob("*.jpg"):
+        Image.new("RGB", Image.open(path).size, (200, 0, 0)).save(path)
+    with pytest.raises(ConfigError, match=r"is not of the images there are now: .*\.jpg differs; delete that folder"):
+        pack()
+
+
+def test_a_folder_of_other_images_is_refused(pack: Callable[..., DataSet], root: Path) -> None:
+    pack("data.pack_path=mine")
+    with pytest.raises(ConfigError, match=r"data\.pack_path=mine holds other images, or of another size"):
+        pack("data.pack_path=mine", "data.pack=48")
+    (root / "a" / "99.jpg").write_bytes((root / "a" / "10.jpg").read_bytes())
+    with pytest.raises(ConfigError, match=r"data\.pack_path=mine holds other images"):
+        pack("data.pack_path=mine")
+
+
+def test_half_a_pixel_file_is_gone_on_with(pack: Callable[..., DataSet]) -> None:
+    """As a kill between two writes leaves it: pixels without sizes, a size cut in the middle."""
+    folder = pack().train.source.path.parent  # type: ignore[attr-defined]
+    whole = {name: (folder / name).read_bytes() for name in ("pixels.u8", "sizes.i32")}
+    for known, cut in [(0, 0), (0, 5), (7, 0), (20, 3), (35, 7)]:
+        (folder / "sizes.i32").write_bytes(whole["sizes.i32"][: 8 * known + cut])
+        sizes = np.frombuffer(whole["sizes.i32"], np.int32).reshape(-1, 2)[:known].astype(np.int64)
+        (folder / "pixels.u8").write_bytes(whole["pixels.u8"][: 3 * int(sizes.prod(axis=1).sum())] + b"rest")
+        pack()
+        assert {name: (folder / name).read_bytes() for name in whole} == whole
+
+
+@pytest.mark.slow
+def test_a_packer_that_is_killed_packs_the_same_bytes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for copy in range(60):
+        for path in sorted((root / "a").glob("??.jpg")):
+            (path.parent / f"{path.stem}_{copy}.jpg").hardlink_to(path)
+    code = f"""
+from deit.config.material import Data, DataKind
+from deit.data import packing
+from deit.data.sources import open_dataset
+packing.COMMITTED = 16
+data = Data(name="folder", kind=DataKind.folder, root={str(root)!r}, pack="32")
+packing.packed(open_dataset(data), data)
+"""
+    command = [sys.executable, "-c", code]
+    contents = []
+    for kills in (0, 4):
+        where = root.parent / f"killed_{kills}"
+        where.mkdir()
+        for _ in range(kills):
+            with subprocess.Popen(command, cwd=where) as process:
+                while not list(where.glob("logs/packed/*/sizes.i32")) and process.poll() is None:
+                    time.sleep(0.01)
+                time.sleep(random.uniform(0, 0.3))
+                process.kill()
+        subprocess.run(command, cwd=where, check=True, timeout=120)
+        (folder,) = (path for path in where.glob("logs/packed/*") if path.is_dir())
+        contents.append({file.name: file.read_bytes() for file in folder.iterdir()})
+    assert contents[0] == contents[1]
+
+
+def test_the_same_names_under_another_mount_are_the_same_images(
+    pack: Callable[..., DataSet], config: Callable[..., Config], root: Path
+) -> None:
+    first = pack().train.source
+    root.rename(root.with_name("moved"))
+    settings = config("data=folder", f"data.root={root.with_name('moved')}", "data.pack=32")
+    again = packed(open_dataset(settings.data), settings.data).train.source
+    assert again.path == first.path  # type: ignore[attr-defined]
+    identity = json.loads((again.path.parent / "identity.json").read_text())  # type: ignore[attr-defined]
+    assert identity["side"] == 32
+    assert identity["images"] == 36
