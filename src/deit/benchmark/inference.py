@@ -8,12 +8,12 @@ from torch import nn
 
 from deit.benchmark.request import Request
 from deit.benchmark.results import Result, rows_of, times_as_fast
-from deit.benchmark.rounds import Candidate, interleaved
+from deit.benchmark.rounds import Candidate, interleaved, timed
 from deit.config.schema import Config
 from deit.data.sources import open_dataset
 from deit.training import probe
 from deit.training.run import configure_torch, make_student
-from deit.training.stopwatch import Spent, repeated
+from deit.training.stopwatch import repeated
 
 ABOUT = """\
 Forward passes in evaluation mode, at the batch that is fastest: doubled until memory ends or nothing is gained.
@@ -59,7 +59,7 @@ def benchmark(config: Config, request: Request) -> Result:
     if config.trainer.compile:
         student.compile()
     candidates = [
-        Candidate(name, _each(_forward(network, size, config), device, size))
+        Candidate(name, timed(_forward(network, size, config), device, units=size))
         for name, network in ((PLAIN, plain), (OURS, student))
     ]
     taken = interleaved("inference", candidates, rounds=request.rounds, seconds=request.seconds)
@@ -112,7 +112,3 @@ def _forward(network: nn.Module, size: int, config: Config) -> Callable[[], obje
             return network(images)
 
     return forward
-
-
-def _each(work: Callable[[], object], device: str, size: int) -> Callable[[float], Spent]:
-    return lambda seconds: repeated(work, device, seconds=seconds).per(size)

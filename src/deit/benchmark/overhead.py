@@ -8,14 +8,14 @@ import torch
 from deit.benchmark import ours
 from deit.benchmark.request import Request
 from deit.benchmark.results import Result, rows_of, times_as_fast
-from deit.benchmark.rounds import Candidate, interleaved
+from deit.benchmark.rounds import Candidate, interleaved, timed
 from deit.config.schema import Config
 from deit.data.batches import TrainBatch
 from deit.data.sources import open_dataset
 from deit.training import optimizer, probe
 from deit.training.modules import StudentModule
 from deit.training.run import build_module, configure_torch
-from deit.training.stopwatch import Spent, repeated
+from deit.training.stopwatch import Spent
 from deit.training.trainer import plain_trainer
 
 ABOUT = """\
@@ -37,7 +37,7 @@ def benchmark(config: Config, request: Request) -> Result:
     bare = bare_step(config, build_module(config, dataset, None), data)
     managed = ours.TrainerSteps(config, build_module(config, dataset, None), data)
     candidates = [
-        Candidate(BARE, lambda seconds: repeated(bare, device, seconds=seconds)),
+        Candidate(BARE, timed(bare, device)),
         Candidate(TRAINER, managed.measure),
     ]
     taken = interleaved("overhead", candidates, rounds=request.rounds, seconds=request.seconds)

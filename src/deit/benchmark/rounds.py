@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from deit.training.stopwatch import Spent
+from deit.training.stopwatch import Spent, repeated
 
 
 @dataclass(frozen=True)
@@ -18,6 +18,11 @@ class Candidate:
     name: str
     measure: Callable[[float], Spent]
     """Works for about so many seconds and says what one unit took: an image, a step, a start."""
+
+
+def timed(work: Callable[[], object], device: str, *, units: int = 1) -> Callable[[float], Spent]:
+    """Measures what a unit takes of ``work``, which does so many ``units`` a call; for `Candidate`."""
+    return lambda seconds: repeated(work, device, seconds=seconds).per(units)
 
 
 def interleaved(what: str, candidates: Sequence[Candidate], *, rounds: int, seconds: float) -> dict[str, list[Spent]]:

@@ -41,7 +41,7 @@ def benchmark(overrides: Sequence[str], request: Request) -> Result:
         unit="start",
         rows=rows_of(taken),
         ratios=[times_as_fast(taken, HYDRA, name) for name in (SHOWN, TRAINED)],
-        facts={},
+        facts={"run": " ".join(run)},
     )
 
 

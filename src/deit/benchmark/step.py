@@ -13,14 +13,15 @@ from torch.utils.flop_counter import FlopCounterMode
 from deit.benchmark import official, ours
 from deit.benchmark.request import Request
 from deit.benchmark.results import Ratio, Result, rows_of, times_as_fast
-from deit.benchmark.rounds import Candidate, interleaved
+from deit.benchmark.rounds import Candidate, interleaved, timed
 from deit.config.schema import Config
 from deit.data.sources import DataSet, open_dataset
 from deit.models.preprocess import Preprocess
 from deit.models.students import Student
 from deit.training import probe, teachers
+from deit.training.modules import StudentModule
 from deit.training.run import build_module, configure_torch, make_student
-from deit.training.stopwatch import Spent, repeated
+from deit.training.stopwatch import Spent
 
 ABOUT = """\
 Training steps on one batch in memory, no loading. The official loop is the official engine's without a teacher:
@@ -46,19 +47,17 @@ def benchmark(config: Config, request: Request) -> Result:
     dataset = open_dataset(config.data)
     device = probe.device_of(config)
     data = ours.FixedBatch(config, dataset)
-    alone = ours.untaught(config)
+    size, alone = len(data.raw.labels), ours.untaught(config)
     loops = _official(alone, data)
-    modules = {NO_TEACHER: (alone, build_module(alone, dataset, None))}
+    modules: dict[str, tuple[Config, StudentModule]] = {NO_TEACHER: (alone, build_module(alone, dataset, None))}
     with tempfile.TemporaryDirectory() as folder:
         if config.distill.active:
             found = ours.taught(config, dataset, data, Path(folder) / "bank")
             modules |= {name: (config, module) for name, module in found.items()}
-        steps = {name: _for(loop.step, device) for name, loop in loops.items()}
-        steps |= {name: ours.TrainerSteps(own, module, data).measure for name, (own, module) in modules.items()}
-        size = len(data.raw.labels)
         candidates = [
-            Candidate(PRODUCT, _for(_product(config, device), device)),
-            *(Candidate(name, _each(size, measure)) for name, measure in steps.items()),
+            Candidate(PRODUCT, timed(_product(config, device), device)),
+            *(Candidate(name, timed(loop.step, device, units=size)) for name, loop in loops.items()),
+            *(Candidate(name, _each(size, *under_trainer, data)) for name, under_trainer in modules.items()),
         ]
         taken = interleaved("step", candidates, rounds=request.rounds, seconds=request.seconds)
     product = taken.pop(PRODUCT)
@@ -73,7 +72,7 @@ def benchmark(config: Config, request: Request) -> Result:
             "student": config.model.name,
             "teacher": config.teacher.name if config.distill.active else "none",
             "pixels": config.image_size,
-            "batch": len(data.raw.labels),
+            "batch": size,
             "precision": config.trainer.precision,
             "peak in GFLOP/s": statistics.median(2 * SIDE[device] ** 3 / spent.wall / 1e9 for spent in product),
         },
@@ -96,14 +95,10 @@ def _has_attention(net: nn.Module) -> bool:
     return any(hasattr(module, "fused_attn") for module in net.modules())
 
 
-def _for(work: Callable[[], object], device: str) -> Callable[[float], Spent]:
-    """Measures a call of ``work`` for so many seconds."""
-    return lambda seconds: repeated(work, device, seconds=seconds)
-
-
-def _each(size: int, measure: Callable[[float], Spent]) -> Callable[[float], Spent]:
-    """An image's share of what ``measure`` finds for a batch of ``size``."""
-    return lambda seconds: measure(seconds).per(size)
+def _each(size: int, config: Config, module: StudentModule, data: ours.FixedBatch) -> Callable[[float], Spent]:
+    """Measures an image's share of a step of ``module`` under the Trainer."""
+    steps = ours.TrainerSteps(config, module, data)
+    return lambda seconds: steps.measure(seconds).per(size)
 
 
 def _product(config: Config, device: str) -> Callable[[], object]:

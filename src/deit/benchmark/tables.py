@@ -3,12 +3,12 @@
 import statistics
 import sys
 from collections.abc import Sequence
-from itertools import groupby
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
 
+from deit.benchmark.request import WHATS
 from deit.config.errors import ConfigError
 from deit.training.folder import write_atomically
 from deit.training.plan import WIDTH
@@ -29,12 +29,13 @@ and largest. This page is written by `src/benchmark.py` (`make bench`); the samp
 
 
 def rows(record: dict) -> Cells:
-    """A row a candidate, the header first: units a second, milliseconds a unit, and its other figures."""
-    unit = record["unit"]
+    """A row a candidate, the header first: units a second, time a unit, and its other figures."""
+    unit, clock = record["unit"], record["clock"]
     more = list(dict.fromkeys(title for row in record["rows"] for title in row["more"]))
-    cells = [[f"by {record['clock']} clock", f"{unit}s/s", f"ms a{'n' * (unit[0] in 'aeiou')} {unit}", *more]]
+    times = [f"{unit}s/s", f"ms {'an' if unit[0] in 'aeiou' else 'a'} {unit}"]
+    cells = [["by CPU time" if clock == "cpu" else "by wall time", *times, *more]]
     for row in record["rows"]:
-        seconds = statistics.median(row[f"{record['clock']}_s"])
+        seconds = statistics.median(row[f"{clock}_s"])
         others = [figure(row["more"][title]) if title in row["more"] else "" for title in more]
         cells.append([row["name"], figure(1 / seconds), figure(1000 * seconds), *others])
     return cells
@@ -50,14 +51,17 @@ def ratios(record: dict) -> Cells:
 
 def figure(value: float) -> str:
     """Three digits that count, thousands apart."""
-    return f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    if abs(value) >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.3g}" if abs(value) >= 0.001 else f"{value:.5f}"
 
 
 def show(record: dict) -> None:
     """Print the tables of one record."""
-    for title, cells in ((f"{record['what']}: {facts(record)}", rows(record)), (None, ratios(record))):
+    say(f"\n{record['what']}: {facts(record)}")
+    for cells in (rows(record), ratios(record)):
         if len(cells) > 1:
-            table = Table(title=title, title_justify="left")
+            table = Table()
             for number, heading in enumerate(cells[0]):
                 table.add_column(heading, justify="right" if number else "left")
             for row in cells[1:]:
@@ -66,7 +70,7 @@ def show(record: dict) -> None:
 
 
 def say(text: str) -> None:
-    """Print a line below the tables."""
+    """Print a line."""
     CONSOLE.print(text, soft_wrap=True)
 
 
@@ -84,10 +88,11 @@ def write_page(path: Path, records: Sequence[dict]) -> None:
     if not records:
         raise ConfigError(f"there are no results to write {path} of; pass what=step, or what=all")
     parts = [OPENING]
-    for what, same in groupby(sorted(records, key=lambda record: record["what"]), key=lambda record: record["what"]):
-        for number, record in enumerate(same):
-            if not number:
-                parts.append(f"## {what}\n\n{record['about']}\n")
+    for what in WHATS:
+        same = [record for record in records if record["what"] == what]
+        if same:
+            parts.append(f"## {what}\n\n{same[-1]['about']}\n")
+        for record in same:
             parts += _measured(record)
     path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, "\n".join(parts))
