@@ -24,12 +24,7 @@ def commands(script: str) -> list[list[str]]:
 
 
 COMMANDS, OF_THE_BANK, BENCHMARKS = commands("train"), commands("bank"), commands("benchmark")
-NOT_HERE = (
-    "imagenet",
-    "data=folder",
-    "best.ckpt",
-    "timm:",
-)  # data, runs and published weights that a test does not have
+NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 
