@@ -4,7 +4,7 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all check format clean
+.PHONY: help setup run test test-all bench check format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,6 +25,10 @@ test: setup ## the tests that take seconds, in minutes altogether
 
 test-all: setup ## the longer ones: whole runs, sweeps, the commands of the README
 	$(BIN)/python -m pytest -m slow -n 2
+
+bench: setup ## how fast this machine is, part by part; some minutes on two cores, and docs/benchmarks.md
+	$(BIN)/python src/benchmark.py what=data,overhead,startup rounds=3
+	$(BIN)/python src/benchmark.py what=step,inference scale=paper teacher.source=random rounds=3 report=docs/benchmarks.md
 
 check: setup ## format, lint, types, layers
 	$(BIN)/ruff format --check .

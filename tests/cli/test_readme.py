@@ -23,7 +23,7 @@ def commands(script: str) -> list[list[str]]:
     return [shlex.split(re.sub(r"\s{2,}#.*", "", line))[2:] for line in dict.fromkeys(lines)]
 
 
-COMMANDS, OF_THE_BANK = commands("train"), commands("bank")
+COMMANDS, OF_THE_BANK, BENCHMARKS = commands("train"), commands("bank"), commands("benchmark")
 NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
@@ -61,6 +61,18 @@ def test_the_commands_of_the_bank_run_in_their_order(tmp_path: Path) -> None:
         line = [sys.executable, str(ROOT / "src/bank.py"), *command, *settings]
         done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", BENCHMARKS, ids=" ".join)
+def test_each_benchmark_is_measured_or_composed(tmp_path: Path, command: list[str]) -> None:
+    """Those of data that are not here, or at a scale that takes minutes, are composed."""
+    long = any(word in argument for argument in command for word in (*NOT_HERE, "scale=paper", "what=all"))
+    less = ["--cfg", "job"] if long else ["rounds=1", "seconds=0", *TINY]
+    line = [sys.executable, str(ROOT / "src/benchmark.py"), *command, *less]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    assert done.returncode == 0, done.stderr
+    assert ("scale:" if long else "samples: ") in done.stdout
 
 
 def test_the_site_defaults_shown_are_valid(config: Callable[..., object]) -> None:

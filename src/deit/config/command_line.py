@@ -9,7 +9,7 @@ from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
 from deit.config.errors import ConfigError, RunError
-from deit.config.preflight import EXIT_USER_ERROR
+from deit.config.preflight import refuse
 
 NUMBERED_GROUPS = ("resolution",)  # their options are numbers, which Hydra takes for values
 
@@ -43,12 +43,23 @@ def take_action(actions: Sequence[str], usage: str | None) -> str:
     """The word that the command line begins with, taken off it; without one of ``actions`` the program ends."""
     if len(sys.argv) > 1 and sys.argv[1] in actions:
         return sys.argv.pop(1)
-    if {"-h", "--help"} & set(sys.argv[1:2]):
+    _answer_help(sys.argv[1:2], usage)
+    given = f"{sys.argv[1]} is no action" if len(sys.argv) > 1 else "an action must be given"
+    refuse(f"{given}; possible: {', '.join(actions)}\n\n{usage}".rstrip())
+
+
+def take_words(names: Sequence[str], usage: str | None) -> dict[str, str]:
+    """What is given as ``name=value`` for one of ``names``, taken off the command line: values by name."""
+    _answer_help(sys.argv[1:], usage)
+    pairs = [argument.partition("=") for argument in sys.argv[1:]]
+    sys.argv[1:] = ["".join(pair) for pair in pairs if pair[0] not in names]
+    return {name: value for name, _, value in pairs if name in names}
+
+
+def _answer_help(arguments: list[str], usage: str | None) -> None:
+    if {"-h", "--help"} & set(arguments):
         sys.stdout.write(f"{usage}")
         raise SystemExit(0)
-    given = f"{sys.argv[1]} is no action" if len(sys.argv) > 1 else "an action must be given"
-    sys.stderr.write(f"{given}; possible: {', '.join(actions)}\n\n{usage}")
-    raise SystemExit(EXIT_USER_ERROR)
 
 
 def run(application: Callable[[], object], *, leaves_folder: bool = True) -> None:
@@ -84,5 +95,4 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         from deit.config.mistakes import explain  # only the unlucky pay for this import
 
-        sys.stderr.write(explain(error) + "\n")
-        raise SystemExit(EXIT_USER_ERROR) from None
+        refuse(explain(error))

@@ -40,14 +40,14 @@ class Preflight(Callback):
         with _own_errors_end_the_program():
             problems, notes = check(config)
             if problems:
-                _refuse(str(ConfigError.of(problems)))
+                refuse(str(ConfigError.of(problems)))
             _say([*repeated(list(config.hydra.overrides.task)), *notes])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         with _own_errors_end_the_program():
             problems, notes, composed = check_sweep(config)
             if problems:
-                _refuse("\n".join(problems))
+                refuse("\n".join(problems))
             _say([*repeated(list(config.hydra.overrides.task)), *notes])
             _freeze(config, composed)
 
@@ -141,7 +141,8 @@ def _say(notes: list[str]) -> None:
             sys.stderr.write(f"note: {note}\n")
 
 
-def _refuse(message: str) -> NoReturn:
+def refuse(message: str) -> NoReturn:
+    """End the program for a mistake of the user's."""
     sys.stderr.write(message + "\n")
     raise SystemExit(EXIT_USER_ERROR)
 

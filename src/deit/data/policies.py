@@ -50,9 +50,7 @@ def policy(description: str, *, mean: Sequence[float], image_size: int) -> Polic
     try:
         _refuse_ignored(description)
         built = build(description, settings)
-        for op in _operations(built):
-            if op.name.startswith("Posterize"):
-                op.level_fn = _AtLeastOneBit(op.level_fn)
+        keep_a_bit(built)
     except (AssertionError, ValueError, KeyError, AttributeError, IndexError):
         raise ConfigError(
             f"augment.auto_augment={description} is none of timm's policies; possible: {', '.join(POLICIES)}, with"
@@ -85,6 +83,13 @@ class _ThroughPillow:
         return np.array(self.built(Image.fromarray(pixels)))
 
 
+def keep_a_bit(built: Policy) -> None:
+    """Raise timm's policy ``built``, in place, to at least one bit of posterising: Pillow refuses none."""
+    for op in _operations(built):
+        if op.name.startswith("Posterize"):
+            op.level_fn = _AtLeastOneBit(op.level_fn)
+
+
 def _refuse_ignored(description: str) -> None:
     """Raise ValueError for settings that timm passes over, or stumbles over at the first image only."""
     name, *settings = description.split("-")
@@ -101,7 +106,7 @@ def _operations(built: object) -> list[AugmentOp]:
 
 
 class _AtLeastOneBit:
-    """A level function of timm's with its result raised to 1: Pillow refuses to posterise to no bits.
+    """A level function of timm's with its result raised to 1.
 
     A class, so that workers can pickle it.
     """

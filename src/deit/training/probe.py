@@ -4,7 +4,6 @@ All times are seconds an image. The teacher is timed with random weights: its sp
 """
 
 import itertools
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -18,6 +17,7 @@ from deit.data.keys import Key
 from deit.distillation import losses
 from deit.models.students import Heads, Student
 from deit.training import optimizer
+from deit.training.stopwatch import repeated
 
 # Pixels of a batch: enough to be typical of the device, few enough for seconds and for any memory.
 PIXELS = {"cpu": 4 * 224 * 224, "cuda": 32 * 224 * 224}
@@ -104,15 +104,4 @@ def _loss(config: Config, answer: Heads, batch: TrainBatch) -> Tensor:
 def _seconds(work: Callable[[], object], device: str, images: int) -> float:
     """Seconds an image of ``work``, which does so many ``images`` a call; the first call only warms up."""
     work()
-    _wait(device)
-    began, calls = time.perf_counter(), 0
-    while calls < 2 or time.perf_counter() - began < ENOUGH:
-        work()
-        _wait(device)
-        calls += 1
-    return (time.perf_counter() - began) / (calls * images)
-
-
-def _wait(device: str) -> None:
-    if device == "cuda":
-        torch.cuda.synchronize()
+    return repeated(work, device, seconds=ENOUGH).wall / images
