@@ -7,8 +7,10 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
+from PIL import Image
 from test_runs import TINY
 
 from conftest import ROOT, Outcome
@@ -33,6 +35,15 @@ def test_the_readme_is_short_and_has_commands() -> None:
     assert len(COMMANDS) >= 7
 
 
+def photographs(folder: Path) -> None:
+    """Sixty of two classes, light and dark."""
+    for number in range(60):
+        path = folder / ("day", "night")[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 100, (40, 50, 3)) + 100 * (number % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
 def test_each_command_runs(deit_train: Callable[..., Outcome], tmp_path: Path, command: list[str]) -> None:
@@ -48,6 +59,8 @@ def test_each_command_runs(deit_train: Callable[..., Outcome], tmp_path: Path, c
         return
     if "data=fashion_mnist" in command and not DEBIAN.is_dir():
         pytest.skip(f"{DEBIAN} is not installed (Debian's package dataset-fashion-mnist)")
+    if "data.root=photos" in command:
+        photographs(tmp_path / "photos")
     less = [setting for setting in TINY if "data=fashion_mnist" not in command or "fraction" not in setting]
     outcome = deit_train(*command, *less, *(["data.train_fraction=0.01"] if "data=fashion_mnist" in command else []))
     assert outcome.status == 0, outcome.said

@@ -17,8 +17,9 @@ from deit.training.stopwatch import repeated
 
 ABOUT = """\
 Forward passes in evaluation mode, at the batch that is fastest: doubled until memory ends or nothing is gained.
-Plain is timm's network in eager mode; ours is the student, both heads where it has two, with `trainer.compile` and `trainer.channels_last` as they are set; both in
-`trainer.precision`. The last column is the paper's figure (Table 5: one V100, float32), where it has one."""
+Plain is timm's network in eager mode; ours is the student, both heads where it has two, with `trainer.compile`
+and `trainer.channels_last` as they are set; both in `trainer.precision`. The last column is the paper's figure
+(Table 5: one V100, float32), where it has one."""
 
 PLAIN, OURS = "timm, eager", "ours"
 PAPER = "images/s in Table 5"
