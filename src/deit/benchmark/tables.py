@@ -29,15 +29,17 @@ and largest. This page is written by `src/benchmark.py` (`make bench`); the samp
 
 
 def rows(record: dict) -> Cells:
-    """A row a candidate, the header first: units a second, time a unit, and its other figures."""
+    """A row a candidate, the header first: units a second (but for starts), time a unit, and its other figures."""
     unit, clock = record["unit"], record["clock"]
     more = list(dict.fromkeys(title for row in record["rows"] for title in row["more"]))
-    times = [f"{unit}s/s", f"ms {'an' if unit[0] in 'aeiou' else 'a'} {unit}"]
-    cells = [["by CPU time" if clock == "cpu" else "by wall time", *times, *more]]
+    rate = [] if unit == "start" else [f"{unit}s/s"]
+    time = f"ms {'an' if unit[0] in 'aeiou' else 'a'} {unit}"
+    cells = [["by CPU time" if clock == "cpu" else "by wall time", *rate, time, *more]]
     for row in record["rows"]:
         seconds = statistics.median(row[f"{clock}_s"])
         others = [figure(row["more"][title]) if title in row["more"] else "" for title in more]
-        cells.append([row["name"], figure(1 / seconds), figure(1000 * seconds), *others])
+        rates = [figure(1 / seconds) for _ in rate]
+        cells.append([row["name"], *rates, figure(1000 * seconds), *others])
     return cells
 
 
@@ -100,7 +102,7 @@ def write_page(path: Path, records: Sequence[dict]) -> None:
 
 def _measured(record: dict) -> list[str]:
     machine = record["machine"]
-    on = f"{machine['cpu']}, {machine['cores']} cores, {machine['threads']} threads, {machine['memory_gb']:g} GB"
+    on = f"{machine['cpu']}, {machine['cores']} cores, PyTorch on {machine['threads']}, {machine['memory_gb']:g} GB"
     on += f", {machine['gpu']}" if machine["gpu"] else ""
     versions = ", ".join(f"{name} {number}" for name, number in record["versions"].items())
     return [
