@@ -58,7 +58,23 @@ def test_images_are_normalised_as_torchvision_does(config: Callable[..., Config]
     c = config("augment=none", "data=cifar10")
     raw = batch()._replace(boxes=torch.zeros(8, 4, dtype=torch.int64))
     made = finish(raw, augment=c.augment, data=c.data, seed=0, num_classes=10)
-    assert torch.equal(made.images, v2.Normalize(c.data.mean, c.data.std)(raw.images.float() / 255))
+    expected = v2.Normalize(c.data.mean, c.data.std)(raw.images.float() / 255)
+    assert torch.allclose(made.images, expected, atol=1e-6)
+
+
+def test_memory_is_used_again_only_when_nothing_holds_it(config: Callable[..., Config]) -> None:
+    c = config("augment=none")
+    settings = {"augment": c.augment, "data": c.data, "num_classes": 10}
+    first = finish(batch(), seed=0, **settings).images
+    kept, place = first.clone(), first.data_ptr()
+    part = first[2:4, :, 5:]  # holds the memory of all
+    del first
+    second = finish(batch(), seed=1, **settings).images
+    assert second.data_ptr() != place
+    assert torch.equal(part, kept[2:4, :, 5:])
+    place = second.data_ptr()
+    del second
+    assert finish(batch(), seed=2, **settings).images.data_ptr() == place
 
 
 def test_noise_belongs_to_the_view_and_not_to_its_place(config: Callable[..., Config]) -> None:

@@ -3,37 +3,16 @@
 Shapes: B batch, K classes, H, W sides in pixels.
 """
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, default_collate
+from torch.utils.data import Dataset, get_worker_info
 
 from deit.data.keys import Key, Stream, seed_globals
 from deit.data.sources import ImageSource
 from deit.data.views import Box, EvalView, TrainView
-
-
-class Rendered(NamedTuple):
-    """One view as a worker made it."""
-
-    image: Tensor
-    """(3, H, W) uint8, the channels of a pixel side by side in memory."""
-    label: int
-    key: Key
-    box: Box
-    """What is to be erased."""
-
-
-class Shown(NamedTuple):
-    """One image to be classified."""
-
-    image: Tensor
-    """(3, H, W) uint8, the channels of a pixel side by side in memory."""
-    label: int
-    position: int
-    """In the source."""
 
 
 class RawBatch(NamedTuple):
@@ -75,48 +54,58 @@ class EvalBatch(NamedTuple):
     """(B,) int64: position in the source."""
 
 
-class TrainViews(Dataset[Rendered]):
-    """Training views of a source, addressed by `Key`."""
+class TrainViews(Dataset[RawBatch]):
+    """Training views of a source, addressed by `Key`, a batch at a time."""
 
     def __init__(self, source: ImageSource, view: TrainView, *, seed: int) -> None:
         self.source, self.view, self.seed = source, view, seed
 
-    def __getitem__(self, key: Key) -> Rendered:
+    def rendered(self, key: Key) -> tuple[Tensor, Box]:
+        """One view: (3, H, W) uint8, and what is to be erased from it."""
         seed_globals(self.seed, Stream.VIEW, key.view, key.index)
-        image, box = self.view.of(self.source, key.index)
-        return Rendered(image, int(self.source.labels[key.index]), key, box)
+        return self.view.of(self.source, key.index)
+
+    def __getitems__(self, keys: Sequence[Key]) -> RawBatch:
+        boxes: list[Box] = []
+
+        def image(key: Key) -> Tensor:
+            made, box = self.rendered(key)
+            boxes.append(box)
+            return made
+
+        images = _together(map(image, keys), len(keys))
+        labels = torch.from_numpy(self.source.labels[[key.index for key in keys]])
+        views, indices = (torch.tensor(part) for part in ([k.view for k in keys], [k.index for k in keys]))
+        return RawBatch(images, labels, views, indices, torch.tensor(boxes))
 
 
-class EvalImages(Dataset[Shown]):
-    """Evaluation images of a source, addressed by their position in it."""
+class EvalImages(Dataset[EvalBatch]):
+    """Evaluation images of a source, addressed by their position in it, a batch at a time."""
 
     def __init__(self, source: ImageSource, view: EvalView) -> None:
         self.source, self.view = source, view
 
-    def __getitem__(self, index: int) -> Shown:
-        return Shown(self.view.of(self.source, index), int(self.source.labels[index]), index)
+    def __getitems__(self, indices: Sequence[int]) -> EvalBatch:
+        images = _together((self.view.of(self.source, index) for index in indices), len(indices))
+        return EvalBatch(images, torch.from_numpy(self.source.labels[list(indices)]), torch.tensor(indices))
 
 
-def collate_views(views: Sequence[Rendered]) -> RawBatch:
-    """A batch of training views."""
-    return RawBatch(
-        _stacked(views),
-        torch.tensor([view.label for view in views]),
-        torch.tensor([view.key.view for view in views]),
-        torch.tensor([view.key.index for view in views]),
-        torch.tensor([view.box for view in views]),
-    )
+def _together(images: Iterable[Tensor], count: int) -> Tensor:
+    """``count`` images as (B, 3, H, W) uint8, the channels of a pixel side by side as they come.
 
-
-def collate_images(images: Sequence[Shown]) -> EvalBatch:
-    """A batch of evaluation images."""
-    labels = torch.tensor([image.label for image in images])
-    return EvalBatch(_stacked(images), labels, torch.tensor([image.position for image in images]))
-
-
-def _stacked(images: Sequence[Rendered] | Sequence[Shown]) -> Tensor:
-    """(B, 3, H, W), by PyTorch's own stacking, which is into shared memory where a worker does it.
-
-    As they lie in memory: to stack what is permuted would move every byte by itself.
+    Each is copied to its place while it is in the processor's cache, in a worker to where the main process reads it.
     """
-    return default_collate([item.image.permute(1, 2, 0) for item in images]).permute(0, 3, 1, 2)
+    together = torch.empty(0)
+    for position, image in enumerate(images):
+        laid = image.permute(1, 2, 0)  # as in memory: to copy what is permuted would move every byte by itself
+        if not position:
+            together = torch.empty(count, *laid.shape, dtype=torch.uint8)
+            if get_worker_info() is not None:
+                together.share_memory_()
+        together[position] = laid
+    return together.permute(0, 3, 1, 2)
+
+
+def as_it_is(loaded: Any) -> Any:  # noqa: ANN401
+    """What a loader does with what needs no collating."""
+    return loaded

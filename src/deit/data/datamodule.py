@@ -11,7 +11,7 @@ from torch.utils.data import DataLoader
 
 from deit.config.errors import ConfigError
 from deit.config.material import Augment, Data
-from deit.data.batches import EvalBatch, EvalImages, RawBatch, TrainBatch, TrainViews, collate_images, collate_views
+from deit.data.batches import EvalBatch, EvalImages, RawBatch, TrainBatch, TrainViews, as_it_is
 from deit.data.finishing import finish, normalised
 from deit.data.keys import Key
 from deit.data.order import EvalBatches, TrainBatches
@@ -109,7 +109,7 @@ class KeyedData(LightningDataModule):
         batches = self._train_batches((epoch, 0))
         keys = [key for batch in itertools.islice(batches, 2 * pairs) for key in batch][: 2 * pairs]
         views = TrainViews(self.dataset.train.source, self.view, seed=self.seed)
-        raw = collate_views([views[key] for key in keys])
+        raw = views.__getitems__(keys)
         batch = self.on_after_batch_transfer(self.transfer_batch_to_device(raw, device, 0), 0)
         assert isinstance(batch, TrainBatch)
         return batch
@@ -156,7 +156,7 @@ class KeyedData(LightningDataModule):
         return DataLoader(
             dataset,
             batch_sampler=cast(torch.utils.data.Sampler, batches),
-            collate_fn=collate_views if isinstance(dataset, TrainViews) else collate_images,
+            collate_fn=as_it_is,
             num_workers=workers,
             persistent_workers=workers > 0,
             worker_init_fn=_start_worker if workers else None,

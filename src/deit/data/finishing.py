@@ -7,6 +7,7 @@ all images at once. The values are the same.
 Shapes: B batch, K classes, H, W sides in pixels.
 """
 
+import weakref
 from typing import NamedTuple
 
 import numpy as np
@@ -51,8 +52,14 @@ def finish(raw: RawBatch, *, augment: Augment, data: Data, seed: int, num_classe
 
 def normalised(images: Tensor, data: Data) -> Tensor:
     """(B, 3, H, W) uint8 to float32, normalised by the data's mean and deviation, plane by plane in memory."""
-    mean, std = (torch.tensor(values, device=images.device).view(3, 1, 1) for values in (data.mean, data.std))
-    return images.contiguous().float().div_(255).sub_(mean).div_(std)
+    scale, shift = (torch.from_numpy(values).to(images.device).view(3, 1, 1) for values in _scale_and_shift(data))
+    return images.contiguous().float().mul_(scale).sub_(shift)
+
+
+def _scale_and_shift(data: Data) -> tuple[np.ndarray, np.ndarray]:
+    """What (pixel / 255 - mean) / std does, as one product and one difference: each (3,) float32."""
+    mean, std = np.array(data.mean), np.array(data.std)
+    return (1 / (255 * std)).astype(np.float32), (mean / std).astype(np.float32)
 
 
 def draw_noise(raw: RawBatch, *, seed: int) -> list[Noise]:
@@ -78,20 +85,41 @@ def erase(images: Tensor, noises: list[Noise]) -> None:
         images[position, :, top : top + height, left : left + width] = noise
 
 
+class _Room:
+    """Memory for batches, given out again once no tensor holds it.
+
+    To get it from the system takes longer than to fill it: every page of it is made anew.
+    """
+
+    KEPT = 2  # the batch that is worked on, and the next
+
+    def __init__(self) -> None:
+        self.places: list[tuple[np.ndarray, weakref.ref[np.ndarray]]] = []
+
+    def of(self, shape: tuple[int, ...]) -> Tensor:
+        """float32 of some ``shape``, whatever it holds."""
+        free = [planes for planes, given in self.places if given() is None and planes.shape == shape]
+        planes = free[0] if free else np.empty(shape, np.float32)
+        view = planes.view()  # an object that lives as long as the tensor's memory is used
+        others = [place for place in self.places if place[0] is not planes]
+        self.places = [(planes, weakref.ref(view)), *others][: self.KEPT]
+        return torch.from_numpy(view)
+
+
+_ROOM = _Room()
+
+
 def _by_twos(images: Tensor, data: Data, noises: list[Noise], mixes: list[Mix], partner: Tensor) -> Tensor:
     assert kernels is not None
-    pixels = images.permute(0, 2, 3, 1).contiguous().numpy()
-    planes = np.empty(
-        images.shape, np.float32
-    )  # NumPy asks for large pages, without which half the time went into them
-    finished = torch.from_numpy(planes)
-    mean, std = np.array(data.mean, np.float32), np.array(data.std, np.float32)
+    finished = _ROOM.of(tuple(images.shape))
+    pixels, planes = images.permute(0, 2, 3, 1).contiguous().numpy(), finished.numpy()
+    scale, shift = _scale_and_shift(data)
     noise_of = {noise.position: [noise] for noise in noises}
     for i, j in enumerate(partner.tolist()):
         if j < i:
             continue
         for position in {i, j}:
-            kernels.normalise(pixels[position], planes[position], mean, std)
+            kernels.normalise(pixels[position], planes[position], scale, shift)
             erase(finished, noise_of.get(position, []))
         if i != j:
             kernels.mix_pair(planes[i], planes[j], mixes[i].strength, *mixes[i].box)

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from deit.config.errors import ConfigError, RunError
 from deit.config.material import Data
+from deit.data.batches import as_it_is
 from deit.data.locking import only_one
 from deit.data.pixels.resize import resized
 from deit.data.sources import DataSet, ImageError, ImageSource
@@ -183,7 +184,7 @@ def build(source: ImageSource, side: int, folder: Path, *, workers: int) -> None
         batch_size=None,
         num_workers=workers,
         worker_init_fn=_one_thread,
-        collate_fn=cast(Any, _as_it_is),
+        collate_fn=as_it_is,
         prefetch_factor=16 if workers else None,
     )
     kept = np.fromfile(sizes, np.int32, 2 * done).reshape(-1, 2) if done else np.empty((0, 2), np.int32)
@@ -247,8 +248,3 @@ def _said(images: Iterator[tuple[NDArray[np.uint8] | None, str]], total: int) ->
 
 def _one_thread(worker: int) -> None:
     torch.set_num_threads(1)
-
-
-def _as_it_is(image: tuple[NDArray[np.uint8] | None, str]) -> tuple[NDArray[np.uint8] | None, str]:
-    """Instead of PyTorch's conversion of arrays to tensors."""
-    return image

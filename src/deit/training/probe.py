@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from deit.config.schema import Config
-from deit.data.batches import TrainBatch, collate_views
+from deit.data.batches import TrainBatch, TrainViews
 from deit.data.datamodule import KeyedData
 from deit.data.keys import Key
 from deit.distillation import losses
@@ -81,9 +81,10 @@ def device_of(config: Config) -> str:
 def _views(data: KeyedData, device: str, size: int) -> tuple[float, TrainBatch]:
     """Seconds a view takes to render, and a batch of ``size`` of them."""
     views = data.train_dataloader().dataset
+    assert isinstance(views, TrainViews)
     keys = itertools.cycle([Key(0, int(index)) for index in data.dataset.train.indices])
-    load = _seconds(lambda: views[next(keys)], device, 1)
-    raw = collate_views([views[next(keys)] for _ in range(size)])
+    load = _seconds(lambda: views.rendered(next(keys)), device, 1)
+    raw = views.__getitems__([next(keys) for _ in range(size)])
     batch = data.on_after_batch_transfer(data.transfer_batch_to_device(raw, torch.device(device), 0), 0)
     assert isinstance(batch, TrainBatch)
     return load, batch
