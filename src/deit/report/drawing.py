@@ -6,6 +6,7 @@ matplotlib is imported where it is used: a report without plots does not wait fo
 import io
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -79,14 +80,20 @@ class Panel:
 
 def draw(panels: Sequence[Panel], *, salt: str) -> tuple[bytes, str, str]:
     """PNG, SVG for a file, and SVG for inside a page, of panels side by side."""
-    import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": salt}):
+    with _style({"svg.hashsalt": salt}):
         figure = Figure(figsize=(4.6 * len(panels), 3.4), layout="constrained")
         for panel, axes in zip(panels, figure.subplots(1, len(panels), squeeze=False)[0], strict=True):
             _panel(panel, axes)
         return _saved(figure)
+
+
+def _style(more: Mapping[str, object]) -> AbstractContextManager[None]:
+    """`STYLE` and ``more``; the salt makes names inside an SVG the same each time and different between plots."""
+    import matplotlib
+
+    return matplotlib.rc_context({**STYLE, **more})  # pyright: ignore[reportArgumentType] - wants its own type of key
 
 
 def _panel(panel: Panel, axes: "Axes") -> None:
@@ -135,10 +142,9 @@ def draw_matrices(
     names: Sequence[str], matrices: Mapping[str, Sequence[Sequence[float | None]]], *, salt: str
 ) -> tuple[bytes, str, str]:
     """The same for square matrices of shares, on one scale of colour, each figure written in its field."""
-    import matplotlib
     from matplotlib.figure import Figure
 
-    with matplotlib.rc_context(STYLE | {"svg.hashsalt": salt, "axes.spines.left": False, "axes.spines.bottom": False}):
+    with _style({"svg.hashsalt": salt, "axes.spines.left": False, "axes.spines.bottom": False}):
         figure = Figure(figsize=(4.6 * len(matrices), 4.0), layout="constrained")
         highest = max(value or 0.0 for rows in matrices.values() for row in rows for value in row) or 1.0
         for (title, rows), axes in zip(

@@ -58,7 +58,7 @@ def paper_pixels(run: Run) -> int | None:
 
 
 def paper_epochs(run: Run) -> int | None:
-    """Epochs over the scale's, in units of the paper's 300; the paper has none shorter, so shorter ones count as 300."""
+    """Epochs over the scale's, times the paper's 300. The paper has none shorter, so shorter ones count as 300."""
     epochs, whole = _whole(run.config.get("optim.epochs")), _whole(run.config.get("scale.epochs"))
     if epochs is None or not whole:
         return None

@@ -129,7 +129,8 @@ def read_run(path: Path, name: str) -> Run | Damaged:
         config = _config(path / CONFIG)
     except (OSError, ValueError, RecursionError) as error:
         return Damaged(path, name, _one_line(error))
-    curves, problem = _curves(path / METRICS)
+    has_begun = record["status"] == "done" or (path / METRICS).exists()
+    curves, problem = _curves(path / METRICS) if has_begun else ({}, None)
     limited = config.get("trainer.limit_batches") is not None
     return Run(
         path=path,
@@ -208,8 +209,10 @@ def _curves(file: Path) -> tuple[dict[str, Curve], str | None]:
             return {}, f"{file.name} has no column epoch"
         for row in rows:
             epoch = _number(row.pop("epoch"))
-            skipped += epoch is None
-            for metric, text in row.items() if epoch is not None else ():
+            if epoch is None:
+                skipped += 1
+                continue
+            for metric, text in row.items():
                 if metric not in (None, "step") and (value := _number(text)) is not None:
                     curves.setdefault(metric, []).append((epoch + 1, value))
     except (OSError, ValueError, csv.Error) as error:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from deit.report.cells import NO_RUN, FilledTable, state
 from deit.report.contents import Contents
 from deit.report.texts import (
+    NOTHING,
     count_statuses,
     delta_text,
     heading,
@@ -18,7 +19,7 @@ from deit.report.texts import (
 
 HOW_TO_READ = (
     "Ours is the mean over seeds ± half of its 95 % interval (Student's t), n the number of seeds; Δ is ours less the"
-    " paper's. [ ] is the ICML version's figure, ? one that is not confirmed, – one that does not exist."
+    f" paper's. [ ] is the ICML version's figure, ? one that is not confirmed, {NOTHING} one that does not exist."
 )
 OTHER_SETTING = "The paper's figures are ImageNet's at paper scale: beside these runs compare orders, not levels."
 
