@@ -23,7 +23,7 @@ def commands(script: str) -> list[list[str]]:
     return [shlex.split(re.sub(r"\s{2,}#.*", "", line))[2:] for line in dict.fromkeys(lines)]
 
 
-COMMANDS, OF_THE_BANK = commands("train"), commands("bank")
+COMMANDS, OF_THE_BANK, OF_REPORTS = commands("train"), commands("bank"), commands("report")
 NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
@@ -61,6 +61,18 @@ def test_the_commands_of_the_bank_run_in_their_order(tmp_path: Path) -> None:
         line = [sys.executable, str(ROOT / "src/bank.py"), *command, *settings]
         done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
         assert done.returncode == 0, done.stderr
+
+
+def test_the_commands_of_reports_run(leave_run: Callable[..., Path], tmp_path: Path) -> None:
+    for folder in ("logs/sweeps/<sweep>/0", "logs/runs/a"):
+        leave_run(tmp_path / folder, "distill=none", metrics={"test/acc1": 90.0})
+    assert len(OF_REPORTS) == 2
+    for command in OF_REPORTS:
+        line = [sys.executable, str(ROOT / "src/report.py"), *command]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "logs/sweeps/<sweep>/report/report.html").is_file()
+    assert (tmp_path / "logs/report/report.html").is_file()
 
 
 def test_the_site_defaults_shown_are_valid(config: Callable[..., object]) -> None:

@@ -91,7 +91,9 @@ def test_the_official_recipes_stand_where_the_paper_has_them(
 ) -> None:
     ((run,), _) = read([leave_run(tmp_path / "run", f"experiment={recipe[0]}", *recipe[1:])])
     known = facts(run, [run])
-    places = [cell for _, _, cell in TABLES[table].cells() if cell.can_be_filled and meets(known, cell.conditions or {})]
+    places = [
+        cell for _, _, cell in TABLES[table].cells() if cell.can_be_filled and meets(known, cell.conditions or {})
+    ]
     assert value in [cell.paper for cell in places]
     accuracies = {cell.paper for cell in places if cell.figure in ("test/acc1", "test/acc1_fused", "test/acc1_class")}
     assert len(accuracies) <= (2 if table in ("table3", "table8") else 1)  # two heads; the default printed twice

@@ -55,7 +55,8 @@ function filter() {
 }
 
 const form = document.getElementById("filters");
-form.addEventListener("input", filter);
+document.getElementById("text").addEventListener("input", filter);
+form.addEventListener("change", filter);
 form.addEventListener("submit", event => event.preventDefault());
 form.addEventListener("reset", () => setTimeout(filter));
 
@@ -142,8 +143,8 @@ rows.forEach(row => {
   row.addEventListener("mouseleave", () => point(null));
 });
 if (chart) {
-  document.getElementById("metric").addEventListener("input", draw);
-  document.getElementById("colour").addEventListener("input", draw);
+  document.getElementById("metric").addEventListener("change", draw);
+  document.getElementById("colour").addEventListener("change", draw);
   window.addEventListener("resize", draw);
   draw();
 }
