@@ -1,6 +1,5 @@
 """Fixtures that every test may use: composing configurations, running the command line."""
 
-import json
 import os
 import subprocess
 import sys
@@ -9,14 +8,14 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
 from deit.config.command_line import quoted
-from deit.config.compose import plain, register, typed
+from deit.config.compose import register, typed
 from deit.config.schema import Config
 
+pytest_plugins = ["left_runs"]
 ROOT = Path(__file__).parent.parent
 
 
@@ -67,31 +66,3 @@ def deit_train(tmp_path: Path) -> Callable[..., Outcome]:
         )
 
     return run
-
-
-@pytest.fixture(scope="session")
-def leave_run(config: Callable[..., Config]) -> Callable[..., Path]:
-    """Write the folder that a run of some overrides would leave, with figures of the test's choice.
-
-    ``metrics`` belong to a run that is done; ``facts`` are further fields of run.json.
-    """
-
-    def leave(
-        folder: Path,
-        *overrides: str,
-        metrics: dict[str, float] | None = None,
-        status: str = "done",
-        epochs: int = 3,
-        **facts: object,
-    ) -> Path:
-        (folder / "checkpoints").mkdir(parents=True)
-        settings = plain(config(*overrides))
-        (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
-        record = {"schema": 1, "status": status, "fingerprint": "", "overrides": list(overrides), "error": None}
-        record |= {"metrics": metrics or {}, "timing": {"images_per_s": 100.0}, "environment": {"date": "2026-01-01"}}
-        (folder / "run.json").write_text(json.dumps(record | facts))
-        rows = [f"{9 * e},{e},{50 + e},{1 / (e + 1):.4f}" for e in range(epochs)]
-        (folder / "metrics.csv").write_text("\n".join(["step,epoch,val/acc1,train/loss", *rows]) + "\n")
-        return folder
-
-    return leave

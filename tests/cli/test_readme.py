@@ -66,7 +66,7 @@ def test_the_commands_of_the_bank_run_in_their_order(tmp_path: Path) -> None:
 def test_the_commands_of_reports_run(leave_run: Callable[..., Path], tmp_path: Path) -> None:
     for folder in ("logs/sweeps/<sweep>/0", "logs/runs/a"):
         leave_run(tmp_path / folder, "distill=none", metrics={"test/acc1": 90.0})
-    assert len(OF_REPORTS) == 2
+    assert len(OF_REPORTS) >= 2
     for command in OF_REPORTS:
         line = [sys.executable, str(ROOT / "src/report.py"), *command]
         done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)

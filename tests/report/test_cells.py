@@ -13,7 +13,6 @@ from deit.report.seeds import groups
 
 Leave = Callable[..., Path]
 TABLES = published.tables()
-ROWS = {"none": 0, "soft": 1, "hard": 2}
 
 
 def filled(folder: Path) -> dict[str, FilledTable]:
@@ -28,7 +27,7 @@ def test_table_3_is_filled_by_its_sweep(table3_sweep: Path) -> None:
     table = filled(table3_sweep)["table3-nano-digits"]
     assert (table.num_filled, table.remarks, list(table.missing())) == (24, [], [])
     found = means(table)
-    # The mean over seeds adds 2; see conftest.accuracy.
+    # The mean over seeds adds 2; see left_runs.accuracy.
     assert [found[r, 0] for r in range(6)] == [52, 62, 72, 81, 81.5, 82]
     assert [found[5, c] for c in range(4)] == [82, 83, 84, 85]
     estimate = table.cells[0, 0].estimate

@@ -112,6 +112,16 @@ def test_figures_that_are_no_numbers_are_left_out(leave_run: Leave, tmp_path: Pa
     assert read.environment == {"torch": "2"}
 
 
+def test_letters_that_command_a_terminal_or_cannot_be_written_are_replaced(leave_run: Leave, tmp_path: Path) -> None:
+    run = leave_run(tmp_path / "\x1b[2Jrun", status="failed", error="\x1b[31m\ud800 \x00 é\n", overrides=["a=\x07"])
+    config = (run / "config.yaml").read_text().replace("name: deit_ti", 'name: "\\x07"')
+    (run / "config.yaml").write_text(config)
+    ((read,), _) = folders.read([tmp_path])
+    assert (read.path.name, read.name) == ("\x1b[2Jrun", f"{tmp_path.name}/?[2Jrun")
+    assert (read.error, read.overrides) == ("?[31m? ? é\n", ["a=?"])
+    assert read.config["model.name"] == "?"
+
+
 @pytest.mark.parametrize("overrides", [["trainer.limit_batches=2"], []])
 def test_dry_runs_are_known_before_they_are_done(leave_run: Leave, tmp_path: Path, overrides: list[str]) -> None:
     leave_run(tmp_path / "run", *overrides, status="running")

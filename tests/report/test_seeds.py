@@ -52,6 +52,12 @@ def test_fine_tuned_runs_belong_together_if_their_origins_do(leave_run: Leave, t
     assert [[run.path.name for run in group.runs] for group in found] == [["0", "1"], ["2", "3"], ["4"]]
 
 
+def test_runs_that_start_from_each_other_are_configurations_of_their_own(leave_run: Leave, tmp_path: Path) -> None:
+    leave_run(tmp_path / "s/0", "init=s/1/checkpoints/best.ckpt")
+    leave_run(tmp_path / "s/1", "init=s/0/checkpoints/best.ckpt", "model=deit_s")
+    assert len(groups(read([tmp_path])[0])) == 2
+
+
 def test_what_is_not_done_counts_for_nothing(leave_run: Leave, tmp_path: Path) -> None:
     leave_run(tmp_path / "0", "seed=0", metrics={"test/acc1": 90.0})
     leave_run(tmp_path / "1", "seed=1", status="failed")

@@ -26,7 +26,6 @@ LARGEST = 64 * 2**20
 """Bytes of the largest file that is read; a million rows of metrics fit."""
 MOST_KEYS = 2000
 """Keys of the largest configuration; ours has some 130."""
-PLAIN = (str, int, float, bool)
 
 Curve = list[tuple[float, float]]
 
@@ -99,7 +98,7 @@ def read(folders: Sequence[Path]) -> tuple[list[Run], list[Damaged]]:
     found: dict[Path, str] = {}
     for folder in folders:
         for path in run_folders(folder):
-            found.setdefault(path.resolve(), str(Path(folder.resolve().name) / path.relative_to(folder)))
+            found.setdefault(path.resolve(), _shown(Path(folder.resolve().name) / path.relative_to(folder)))
     if not found:
         raise ConfigError(
             f"no runs in {', '.join(map(str, folders))}: no folder there has a {RECORD};"
@@ -135,14 +134,14 @@ def read_run(path: Path, name: str) -> Run | Damaged:
     return Run(
         path=path,
         name=name,
-        status=str(record["status"]),
+        status=_shown(record["status"]),
         config=config,
-        overrides=[str(item) for item in _as_list(record.get("overrides"))],
+        overrides=[_shown(item) for item in _as_list(record.get("overrides"))],
         metrics=_numbers(record.get("metrics")),
         timing=_numbers(record.get("timing")),
         parameters=parameters if isinstance(parameters := record.get("parameters"), int) else None,
-        environment={k: str(v) for k, v in _as_dict(record.get("environment")).items() if k in ENVIRONMENT},
-        error=None if record.get("error") is None else str(record["error"]),
+        environment={k: _shown(v) for k, v in _as_dict(record.get("environment")).items() if k in ENVIRONMENT},
+        error=None if record.get("error") is None else _shown(record["error"]),
         dry_run=record.get("dry_run") is True or limited,
         curves=curves,
         problem=problem,
@@ -190,13 +189,23 @@ def _config(file: Path) -> dict[str, object]:
 
 
 def _leaves(node: Mapping[object, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    for key, value in node.items():
+    for name, value in node.items():
+        key = f"{prefix}{_shown(name)}"
         if isinstance(value, dict):
-            yield from _leaves(value, f"{prefix}{key}.")
+            yield from _leaves(value, f"{key}.")
         elif isinstance(value, list):
-            yield f"{prefix}{key}", [item if isinstance(item, PLAIN) else type(item).__name__ for item in value]
+            yield key, [_plain(item) for item in value if not isinstance(item, (list, dict))]
         else:
-            yield f"{prefix}{key}", value if value is None or isinstance(value, PLAIN) else str(value)
+            yield key, _plain(value)
+
+
+def _plain(value: object) -> object:
+    return value if value is None or isinstance(value, (int, float)) else _shown(value)
+
+
+def _shown(value: object) -> str:
+    """``value`` as a text without what commands a terminal or cannot be encoded."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in str(value))
 
 
 def _curves(file: Path) -> tuple[dict[str, Curve], str | None]:
@@ -234,7 +243,7 @@ def _numbers(value: object) -> dict[str, float]:
 
 
 def _as_dict(value: object) -> dict[str, object]:
-    return {str(key): item for key, item in value.items()} if isinstance(value, dict) else {}
+    return {_shown(key): item for key, item in value.items()} if isinstance(value, dict) else {}
 
 
 def _as_list(value: object) -> list[object]:
@@ -242,4 +251,4 @@ def _as_list(value: object) -> list[object]:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(str(error).split()) or type(error).__name__
+    return " ".join(_shown(error).split()) or type(error).__name__

@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 
 from deit.config.compose import NOT_FINGERPRINTED, NOT_FINGERPRINTED_KEYS, digest
 from deit.report.facts import Facts, all_facts, is_shortened, origin
@@ -77,13 +78,16 @@ def groups(runs: Sequence[Run]) -> list[Group]:
     return [Group([runs[i] for i in members], known[members[0]]) for members in together.values()]
 
 
-def identity(run: Run, runs: Sequence[Run], depth: int = 0) -> str:
-    """A digest that two runs share exactly if they differ by seed alone, their weights' origin included."""
+def identity(run: Run, runs: Sequence[Run], seen: frozenset[Path] = frozenset()) -> str:
+    """A digest that two runs share exactly if they differ by seed alone, their weights' origin included.
+
+    seen: Folders that the search has come through, which ends where runs name each other as their origin.
+    """
     settings = computed_settings(run.config)
-    if settings.get("init") is not None and depth < len(runs):
+    if settings.get("init") is not None:
         first = origin(str(settings["init"]), runs)
-        if first is not None and first.path != run.path:
-            settings["init"] = identity(first, runs, depth + 1)
+        if first is not None and first.path not in seen:
+            settings["init"] = identity(first, runs, seen | {run.path, first.path})
     return digest(settings)
 
 

@@ -1,9 +1,14 @@
-"""A sweep of Table 3 at nano scale, whose figures can be told by eye."""
+"""Folders as runs leave them, written in no time: one by one, and a sweep of Table 3 at nano scale."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
+
+from deit.config.compose import plain
+from deit.config.schema import Config
 
 METHODS = {
     "none": ("distill=none",),
@@ -22,6 +27,34 @@ STUDENTS = {
 def accuracy(method: str, student: str, seed: int) -> float:
     """Ten points a method, one a student, and 0, 2, 4 for the seeds: a mean of 2 with an interval of ± 4.97."""
     return 10.0 * list(METHODS).index(method) + list(STUDENTS).index(student) + 2.0 * seed + 50
+
+
+@pytest.fixture(scope="session")
+def leave_run(config: Callable[..., Config]) -> Callable[..., Path]:
+    """Write the folder that a run of some overrides would leave, with figures of the test's choice.
+
+    ``metrics`` belong to a run that is done; ``facts`` are further fields of run.json.
+    """
+
+    def leave(
+        folder: Path,
+        *overrides: str,
+        metrics: dict[str, float] | None = None,
+        status: str = "done",
+        epochs: int = 3,
+        **facts: object,
+    ) -> Path:
+        (folder / "checkpoints").mkdir(parents=True)
+        settings = plain(config(*overrides))
+        (folder / "config.yaml").write_text(yaml.safe_dump(settings, sort_keys=False))
+        record = {"schema": 1, "status": status, "fingerprint": "", "overrides": list(overrides), "error": None}
+        record |= {"metrics": metrics or {}, "timing": {"images_per_s": 100.0}, "environment": {"date": "2026-01-01"}}
+        (folder / "run.json").write_text(json.dumps(record | facts))
+        rows = [f"{9 * e},{e},{50 + e},{1 / (e + 1):.4f}" for e in range(epochs)]
+        (folder / "metrics.csv").write_text("\n".join(["step,epoch,val/acc1,train/loss", *rows]) + "\n")
+        return folder
+
+    return leave
 
 
 @pytest.fixture(scope="session")
