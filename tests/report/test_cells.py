@@ -133,6 +133,17 @@ def test_runs_of_fewer_epochs_fill_cells_with_a_remark(leave_run: Leave, tmp_pat
     assert table.remarks == ["trained for 3 epochs of the 45 that the scale has"]
 
 
+def test_a_run_that_misses_its_cell_by_one_fact_is_named(leave_run: Leave, tmp_path: Path) -> None:
+    leave_run(tmp_path / "s/0", "distill=none", metrics={"test/acc1": 80.0})
+    leave_run(tmp_path / "s/1", "distill=none", "model=deit_b", "resolution=384", metrics={"test/acc1": 80.0})
+    leave_run(tmp_path / "s/2", "distill=hard", "teacher=resnet50", metrics={"test/acc1": 80.0})
+    leave_run(tmp_path / "s/3", "distill=none", "model=deit3_b", metrics={"test/acc1": 80.0})
+    assert filled(tmp_path / "s")["table3-nano-digits"].remarks == [
+        "in no cell because of finetuned=false alone: s/1",
+        "in no cell because of teacher_net=resnet50 alone: s/2",
+    ]
+
+
 def test_dry_runs_fill_no_cell(leave_run: Leave, tmp_path: Path) -> None:
     leave_run(tmp_path / "a", "distill=none", "trainer.limit_batches=2", metrics={"test/acc1": 80.0})
     table = filled(tmp_path)["table3-nano-digits"]

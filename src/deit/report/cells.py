@@ -8,12 +8,15 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from deit.report.facts import meets
+from deit.report.facts import as_typed, meets, unmet
 from deit.report.folders import Run
 from deit.report.published import Cell, Table
 from deit.report.seeds import Estimate, Group
 
 NO_RUN = "no run"
+
+NEARLY = ("finetuned", "paper_epochs", "teacher_net")
+"""Conditions whose failure alone is worth a remark: a run was most likely meant for the table."""
 
 Place = tuple[int, int]
 """Row and column."""
@@ -115,6 +118,7 @@ def _fill(table: Table, groups: Sequence[Group], scale: str, data: str) -> Fille
     }
     remarks = list(dict.fromkeys(f.remark for f in cells.values() if f.remark is not None))
     chosen = {id(group) for cell in best.values() for group in cell}
+    remarks += _nearly(table, groups)
     others = {id(group) for family in families.values() for cell in family.values() for group in cell} - chosen
     if others:
         remarks.append(
@@ -122,6 +126,19 @@ def _fill(table: Table, groups: Sequence[Group], scale: str, data: str) -> Fille
             f" agree in {', '.join(table.held)}; report the others by themselves"
         )
     return FilledTable(table, scale, data, cells, remarks)
+
+
+def _nearly(table: Table, groups: Sequence[Group]) -> Iterator[str]:
+    """What keeps runs from every cell of a table though one condition alone is not met."""
+    all_conditions = [cell.conditions or {} for _, _, cell in table.cells() if cell.can_be_filled]
+    kept_out: dict[str, list[str]] = {}
+    for group in groups:
+        failed = [unmet(group.facts, conditions) for conditions in all_conditions]
+        if [] not in failed:
+            for key in {keys[0] for keys in failed if len(keys) == 1 and keys[0] in NEARLY}:
+                kept_out.setdefault(f"{key}={as_typed(group.facts.get(key))}", []).append(group.runs[0].name)
+    for fact, names in kept_out.items():
+        yield f"in no cell because of {fact} alone: {', '.join(names)}"
 
 
 def _held(group: Group, table: Table) -> str:

@@ -155,7 +155,7 @@ def draw_matrices(
             for r, row in enumerate(rows):
                 for c, value in enumerate(row):
                     if value is not None:
-                        dark = value > 0.6 * highest
+                        dark = value > 0.65 * highest
                         axes.text(
                             c + 0.5,
                             r + 0.5,

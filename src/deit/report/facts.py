@@ -114,6 +114,13 @@ def unmet(known: Facts, conditions: Mapping[str, object]) -> list[str]:
     return [key for key, wanted in conditions.items() if key not in known or not _as_wanted(known[key], wanted)]
 
 
+def as_typed(value: object) -> str:
+    """``value`` as one types it on the command line."""
+    if value is None or isinstance(value, bool):
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
 def _as_wanted(value: object, wanted: object) -> bool:
     if isinstance(wanted, Mapping):
         return "not" in wanted and not _equal(value, wanted["not"])

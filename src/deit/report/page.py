@@ -101,7 +101,7 @@ def _paper_table(filled: FilledTable) -> dict[str, object]:
                 found = filled.cells.get((r, c))
                 why = (found.missing or ", ".join(run.name for run in found.runs)) if found else ""
                 ours = ours_text(found.estimate if found else None, column.digits)
-                kind = "ours missing" if found and found.missing else "ours"
+                kind = "delta" if found is None else "ours missing" if found.missing else "ours"
                 cells.append({"kind": kind, "text": ours, "why": why})
                 if column.compare:
                     delta = delta_text(filled.delta((r, c)), column.digits)

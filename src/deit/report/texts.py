@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from deit.report.cells import FilledTable
-from deit.report.facts import Facts
+from deit.report.facts import Facts, as_typed
 from deit.report.folders import Run
 from deit.report.published import Cell, Column
 from deit.report.seeds import Estimate, Group, varied
@@ -108,14 +108,8 @@ def other_settings(group: Group, keys: Sequence[str], groups: Sequence[Group]) -
         values = [repr(other.facts.get(key)) for other in groups]
         usual = max(dict.fromkeys(values), key=values.count)
         if repr(group.facts.get(key)) != usual:
-            found.append(f"{key}={_value(group.facts.get(key))}")
+            found.append(f"{key}={as_typed(group.facts.get(key))}")
     return found
-
-
-def _value(value: object) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def count_statuses(runs: Sequence[Run]) -> str:
