@@ -65,6 +65,27 @@ def test_mistakes_end_in_one_message_and_leave_nothing(tmp_path: Path, arguments
     assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
 
 
+def test_a_folder_in_which_nothing_is_readable_is_still_reported(leave_run: Leave, tmp_path: Path) -> None:
+    (leave_run(tmp_path / "sweep/0") / "config.yaml").unlink()
+    outcome = report(tmp_path, "sweep")
+    assert outcome.status == 0, outcome.said
+    assert outcome.said.splitlines() == [
+        "0 runs",
+        "not readable: sweep/0: config.yaml is missing",
+        "files: sweep/report",
+    ]
+
+
+def test_what_cannot_be_written_is_told(leave_run: Leave, tmp_path: Path) -> None:
+    leave_run(tmp_path / "sweep/0")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/plots").write_text("a file where a folder must be")
+    outcome = report(tmp_path, "sweep", "output=out")
+    assert outcome.status == 1
+    assert "out/plots" in outcome.said
+    assert "Traceback" not in outcome.said
+
+
 def test_help_says_what_to_type(tmp_path: Path) -> None:
     outcome = report(tmp_path, "--help")
     assert outcome.status == 0

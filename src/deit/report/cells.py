@@ -8,10 +8,11 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
+from deit.config.compose import digest
 from deit.report.facts import as_typed, meets, unmet
 from deit.report.folders import Run
 from deit.report.published import Cell, Table
-from deit.report.seeds import Estimate, Group
+from deit.report.seeds import Estimate, Group, computed_settings
 
 NO_RUN = "no run"
 
@@ -143,13 +144,9 @@ def _nearly(table: Table, groups: Sequence[Group]) -> Iterator[str]:
 
 def _held(group: Group, table: Table) -> str:
     """What a group has for the keys that a table holds."""
-    same = [
-        (key, value)
-        for key, value in group.facts.items()
-        if any(key == held or key.startswith(f"{held}.") for held in table.held)
-        and key not in ("data.root", "data.workers", "data.download")
-    ]
-    return repr(sorted(same, key=lambda item: item[0]))
+    settings = computed_settings(group.runs[0].config)
+    same = {k: v for k, v in settings.items() if any(f"{k}.".startswith(f"{held}.") for held in table.held)}
+    return digest(same)
 
 
 def _num_finished(cells: dict[Place, list[Group]]) -> int:
@@ -157,22 +154,25 @@ def _num_finished(cells: dict[Place, list[Group]]) -> int:
 
 
 def _filled(cell: Cell, found: Sequence[Group], unit: str) -> Filled:
-    """The figure of the group that stands for a cell: with most seeds, of whole length, the latest."""
+    """The figure of the group that stands for a cell: has one, most seeds, whole length, the latest."""
     found = [group for group in found if not all(run.dry_run for run in group.runs)] or found
     runs = [run for group in found for run in group.runs]
     if not found:
         return Filled(None, runs, NO_RUN)
-    chosen = max(
-        found, key=lambda g: (len(g.done), not g.shortened, max(r.environment.get("date", "") for r in g.runs))
-    )
+    chosen = max(found, key=lambda group: _weight(group, cell))
     estimate = chosen.estimate(cell.figure or "")
     if estimate is None:
         return Filled(None, runs, _why(chosen, cell))
-    if unit == "M":
+    if unit == "M":  # millions
         estimate = estimate.scaled(1e-6)
     if cell.complement:
         estimate = estimate.scaled(-0.01, 1.0)
     return Filled(estimate, runs, None, _remark(chosen, found))
+
+
+def _weight(group: Group, cell: Cell) -> tuple[bool, int, bool, str]:
+    latest = max(run.environment.get("date", "") for run in group.runs)
+    return (group.estimate(cell.figure or "") is not None, len(group.done), not group.shortened, latest)
 
 
 def _why(group: Group, cell: Cell) -> str:

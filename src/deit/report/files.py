@@ -27,6 +27,9 @@ def main(arguments: Sequence[str], usage: str | None) -> None:
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(EXIT_USER_ERROR) from None
+    except OSError as error:  # a full disk, a folder that may not be written to
+        sys.stderr.write(f"{error}; pass output=<folder> to write elsewhere\n")
+        raise SystemExit(1) from None
     sys.stdout.write("\n".join(said(contents, output)) + "\n")
 
 

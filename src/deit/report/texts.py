@@ -117,4 +117,5 @@ def count_statuses(runs: Sequence[Run]) -> str:
     statuses = [run.status for run in runs]
     counts = ", ".join(f"{statuses.count(status)} {status}" for status in dict.fromkeys(statuses))
     dry = sum(run.dry_run for run in runs)
-    return f"{len(runs)} run{'' if len(runs) == 1 else 's'}: {counts}{f'; {dry} of them dry runs' if dry else ''}"
+    of_them = f"; {dry} of them dry runs" if dry else ""
+    return f"{len(runs)} run{'' if len(runs) == 1 else 's'}{f': {counts}' if runs else ''}{of_them}"
