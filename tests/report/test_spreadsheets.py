@@ -40,3 +40,9 @@ def test_a_command_can_be_pasted_into_a_shell(leave_run: Leave, tmp_path: Path) 
     ((run,), _) = read([leave_run(tmp_path / "a", *overrides)])
     assert shlex.split(command(run)) == ["python", "src/train.py", *overrides]
     assert "$(rm" not in command(run).replace("'", "").split()[0]
+
+
+def test_a_numbered_option_is_shown_as_it_is_typed(leave_run: Leave, tmp_path: Path) -> None:
+    leave_run(tmp_path / "a", "resolution=384", overrides=["resolution='384'"])
+    ((run,), _) = read([tmp_path])
+    assert command(run) == "python src/train.py resolution=384"

@@ -151,7 +151,7 @@ def _run(run: Run, group: Group, label: str) -> dict[str, object]:
         {"value": None, "text": label, "kind": "label"},
         {"value": None, "text": run.status, "kind": kind},
         {"value": run.epoch, "text": f"{run.epoch} / {run.config.get('optim.epochs')}", "kind": ""},
-        {"value": run.seed, "text": run.seed, "kind": ""},
+        {"value": run.seed, "text": NOTHING if run.seed is None else run.seed, "kind": ""},
         *(_number(name, run.figure(name)) for name, _ in FIGURES.values()),
     ]
     details = [

@@ -5,6 +5,7 @@ import io
 import shlex
 from collections.abc import Sequence
 
+from deit.config.command_line import NUMBERED_GROUPS
 from deit.report.cells import FilledTable
 from deit.report.contents import Contents
 from deit.report.folders import Run
@@ -16,7 +17,14 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r")
 
 def command(run: Run) -> str:
     """What to type to run it again, quoted for a shell."""
-    return shlex.join(["python", "src/train.py", *run.overrides])
+    return shlex.join(["python", "src/train.py", *map(_as_typed, run.overrides)])
+
+
+def _as_typed(override: str) -> str:
+    """``resolution=384``: the entry quotes it for Hydra by itself."""
+    key, _, option = override.partition("=")
+    bare = option.strip("'")
+    return f"{key}={bare}" if key in NUMBERED_GROUPS and bare.isdecimal() else override
 
 
 def runs_csv(contents: Contents) -> str:
