@@ -15,6 +15,7 @@ from deit.config.command_line import quoted
 from deit.config.compose import register, typed
 from deit.config.schema import Config
 
+pytest_plugins = ["left_runs"]
 ROOT = Path(__file__).parent.parent
 
 

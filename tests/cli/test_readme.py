@@ -25,7 +25,8 @@ def commands(script: str) -> list[list[str]]:
     return [shlex.split(re.sub(r"\s{2,}#.*", "", line))[2:] for line in dict.fromkeys(lines)]
 
 
-COMMANDS, OF_THE_BANK, BENCHMARKS = commands("train"), commands("bank"), commands("benchmark")
+COMMANDS, OF_THE_BANK, OF_REPORTS = commands("train"), commands("bank"), commands("report")
+BENCHMARKS = commands("benchmark")
 NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
@@ -86,6 +87,18 @@ def test_each_benchmark_is_measured_or_composed(tmp_path: Path, command: list[st
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert ("scale:" if long else "samples: ") in done.stdout
+
+
+def test_the_commands_of_reports_run(leave_run: Callable[..., Path], tmp_path: Path) -> None:
+    for folder in ("logs/sweeps/<sweep>/0", "logs/runs/a"):
+        leave_run(tmp_path / folder, "distill=none", metrics={"test/acc1": 90.0})
+    assert len(OF_REPORTS) >= 2
+    for command in OF_REPORTS:
+        line = [sys.executable, str(ROOT / "src/report.py"), *command]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+    assert (tmp_path / "logs/sweeps/<sweep>/report/report.html").is_file()
+    assert (tmp_path / "logs/report/report.html").is_file()
 
 
 def test_the_site_defaults_shown_are_valid(config: Callable[..., object]) -> None:

@@ -1,0 +1,1 @@
+"""What runs left, beside what the paper says: tables, plots, one page. Imports no torch."""

@@ -1,0 +1,61 @@
+"""All that a report says, gathered once for Markdown, spreadsheets and the page."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from deit.report import cells, published, seeds
+from deit.report.cells import FilledTable
+from deit.report.folders import Damaged, Run, read
+from deit.report.seeds import Group
+from deit.report.texts import labels
+
+
+@dataclass(frozen=True)
+class Plot:
+    """A drawing, in the files ``plots/<name>.png`` and ``.svg``."""
+
+    name: str
+    title: str
+    about: str
+    svg: str
+    """For a page that is light or dark: it takes the colour of the text around it."""
+
+
+@dataclass
+class Contents:
+    """What was read and what follows from it."""
+
+    runs: Sequence[Run]
+    damaged: Sequence[Damaged]
+    groups: Sequence[Group]
+    labels: Sequence[str]
+    """A label a group."""
+    tables: Sequence[FilledTable]
+    empty: Sequence[FilledTable]
+    """Tables that runs belong in which have no figure for them."""
+    published: Sequence[published.Table]
+    plots: list[Plot] = field(default_factory=list)
+    not_drawn: list[str] = field(default_factory=list)
+    """Why a plot is not there."""
+
+
+def gather(folders: Sequence[Path]) -> Contents:
+    """Read ``folders`` and fill the paper's tables.
+
+    Raises:
+        ConfigError: where there are no runs.
+    """
+    runs, damaged = read(folders)
+    groups = seeds.groups(runs)
+    paper = published.tables()
+    filled = cells.fill(paper, groups)
+    return Contents(
+        runs=runs,
+        damaged=damaged,
+        groups=groups,
+        labels=labels(groups),
+        tables=[one for one in filled if one.says_something],
+        empty=[one for one in filled if not one.says_something],
+        published=paper,
+    )

@@ -1,0 +1,89 @@
+"""Makes a report: reads run folders and writes Markdown, spreadsheets, plots and the page into one folder."""
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from deit.config.errors import ConfigError, nearest
+from deit.config.preflight import EXIT_USER_ERROR
+from deit.report import page, plots
+from deit.report.contents import Contents, gather
+from deit.report.markdown import markdown
+from deit.report.spreadsheets import runs_csv, table_csv
+from deit.report.texts import count_statuses
+
+OPTIONS = ("output",)
+
+
+def main(arguments: Sequence[str], usage: str | None) -> None:
+    """Make the report that the command line asks for; a mistake ends the program with one message and status 2."""
+    if not arguments or {"-h", "--help"} & set(arguments):
+        sys.stdout.write(f"{usage}")
+        raise SystemExit(0 if arguments else EXIT_USER_ERROR)
+    try:
+        folders, output = parse(arguments)
+        contents = gather(folders)
+        write(contents, output)
+    except ConfigError as error:
+        sys.stderr.write(f"{error}\n")
+        raise SystemExit(EXIT_USER_ERROR) from None
+    except OSError as error:  # a full disk, a folder that may not be written to
+        sys.stderr.write(f"{error}; pass output=<folder> to write elsewhere\n")
+        raise SystemExit(1) from None
+    sys.stdout.write("\n".join(said(contents, output)) + "\n")
+
+
+def parse(arguments: Sequence[str]) -> tuple[list[Path], Path]:
+    """Folders to read and the folder to write: ``output=``, or ``report`` in the first folder read.
+
+    Raises:
+        ConfigError: for options that do not exist, and where no folder is named.
+    """
+    options: dict[str, str] = {}
+    folders: list[Path] = []
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if equals and key in OPTIONS:
+            options[key] = value
+        elif Path(argument).exists() or not (equals or argument.startswith("-")):
+            folders.append(Path(argument))
+        else:
+            guess = nearest(key.lstrip("-"), OPTIONS) or OPTIONS[0]
+            raise ConfigError(f"{argument} is no option; possible: {', '.join(OPTIONS)}; pass {guess}=<folder>")
+    if not folders:
+        raise ConfigError("no folder is named; pass the folder of a run or of a sweep, such as logs/sweeps/<sweep>")
+    output = Path(options.get("output") or folders[0] / "report")
+    if output.exists() and not output.is_dir():
+        raise ConfigError(f"output={output} is a file; pass output=<folder>")
+    return folders, output
+
+
+def write(contents: Contents, output: Path) -> None:
+    """Write everything below ``output``; what an earlier report left there is replaced."""
+    for folder, suffixes in (("plots", (".png", ".svg")), ("tables", (".csv",))):
+        (output / folder).mkdir(parents=True, exist_ok=True)
+        for old in (output / folder).iterdir():
+            if old.suffix in suffixes:
+                old.unlink()
+    for plot, png, svg in plots.draw_all(contents):
+        contents.plots.append(plot)
+        (output / "plots" / f"{plot.name}.png").write_bytes(png)
+        (output / "plots" / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
+    for filled in contents.tables:
+        (output / "tables" / f"{filled.file_name}.csv").write_text(table_csv(filled), encoding="utf-8")
+    (output / "runs.csv").write_text(runs_csv(contents), encoding="utf-8")
+    (output / "report.md").write_text(markdown(contents), encoding="utf-8")
+    (output / "report.html").write_text(page.page(contents), encoding="utf-8")
+
+
+def said(contents: Contents, output: Path) -> list[str]:
+    """What the command prints: counts, what is damaged, how full each table is, where the files are."""
+    lines = [count_statuses(contents.runs)]
+    lines += [f"not readable: {one.name}: {one.reason}" for one in contents.damaged]
+    lines += [f"partly readable: {run.name}: {run.problem}" for run in contents.runs if run.problem]
+    lines += [
+        f"{filled.table.title} ({filled.scale}{f', {filled.data}' if filled.data else ''}):"
+        f" {filled.num_filled} of {len(filled.cells)} cells"
+        for filled in contents.tables
+    ]
+    return [*lines, f"files: {output}"]

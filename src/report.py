@@ -1,0 +1,14 @@
+"""The paper's tables with your runs beside them, plots, and one page that opens without a network.
+
+python src/report.py logs/sweeps/<sweep>                                  # into logs/sweeps/<sweep>/report
+python src/report.py logs/sweeps/<sweep> logs/runs output=logs/report     # several, into a folder of your choice
+
+It reads run.json, config.yaml and metrics.csv of every run in or below the folders, finished or not.
+"""
+
+import sys
+
+from deit.report.files import main
+
+if __name__ == "__main__":
+    main(sys.argv[1:], __doc__)
