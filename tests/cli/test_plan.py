@@ -33,10 +33,13 @@ def test_a_plan_says_what_would_be_done_and_leaves_nothing(deit_train: Callable[
     assert list(tmp_path.iterdir()) == [], "nothing is written"
 
 
-def test_a_sweep_is_planned_job_by_job(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
-    outcome = deit_train("plan=true", "distill=none", "model=deit_ti,deit_s", "scale.depth=1", "-m")
+def test_a_sweep_is_planned_in_one_table(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
+    outcome = deit_train("plan=true", "distill=none", "model=deit_ti,deit_s", "seed=0,1", "scale.depth=1", "-m")
     assert outcome.status == 0, outcome.said
-    assert outcome.said.count("plan of digits-") == 2
+    assert "plan of a sweep; 4 jobs: 4 to start" in outcome.said
+    assert re.search(r"3 .* model=deit_s seed=1 .* to start .* [\d.]+ (s|min) .* [\d.]+ (s|min|h)", outcome.said)
+    assert re.search(r"total, one after another .* [\d.]+ (s|min|h)", outcome.said)
+    assert "2 speeds measured here" in outcome.said, "a seed costs no time"
     assert list(tmp_path.iterdir()) == []
 
 

@@ -2,18 +2,22 @@
 
 import json
 import shutil
+import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from omegaconf import DictConfig
 from test_runs import TINY
 
 from conftest import ROOT, Outcome
+from deit.config.ledger import freeze
+from deit.config.preflight import as_yaml
 
 
 def jobs(sweep: Path) -> list[Path]:
@@ -71,10 +75,10 @@ def test_a_job_that_changed_since_it_was_checked_is_refused(tmp_path: Path) -> N
         with (tmp_path / "conf/model/deit_ti.yaml").open("a") as file:
             file.write("mlp_ratio: 2.0\n")
         said, _ = sweep.communicate(timeout=240)
-    assert sweep.returncode == 2, said
+    assert sweep.returncode == 1, said
     assert "the configuration has changed since this sweep was checked" in said
-    assert "-  mlp_ratio: 4.0" in said
-    assert "+  mlp_ratio: 2.0" in said
+    assert "model.mlp_ratio: 4.0 -> 2.0" in said
+    assert "sweep: 1 done, 1 failed" in said
     assert json.loads((tmp_path / "sweep/0/run.json").read_text())["status"] == "done"
     assert not (tmp_path / "sweep/1/run.json").exists()
 
@@ -93,3 +97,97 @@ def test_six_jobs_share_one_teacher(deit_train: Callable[..., Outcome], tmp_path
     assert again.status == 0, again.said
     assert again.said.count("is done already") == 5, "a sweep that is started again does what is left"
     assert json.loads((tmp_path / "sweep/4/run.json").read_text())["status"] == "done"
+
+
+SEEDS = (*TINY, "distill=none", "optim.epochs=4", "-m", "hydra.sweep.dir=sweep")
+
+
+def statuses(sweep: Path) -> list[str]:
+    return [json.loads((job / "run.json").read_text())["status"] for job in jobs(sweep)]
+
+
+def stop_once(tmp_path: Path, settings: Sequence[str], file: str, signum: signal.Signals) -> tuple[int, str]:
+    """Start a sweep and send it a signal once ``file`` is there; its exit status and what it said."""
+    command = [sys.executable, str(ROOT / "src/train.py"), *settings]
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
+    ) as sweep:
+        while not (tmp_path / file).is_file() and sweep.poll() is None:
+            time.sleep(0.01)
+        sweep.send_signal(signum)
+        said, _ = sweep.communicate(timeout=120)
+    return sweep.returncode, said
+
+
+def test_a_sweep_that_is_started_again_does_what_is_left(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
+    stop_once(tmp_path, [*SEEDS, "seed=0,1,2,3"], "sweep/3/checkpoints/last.ckpt", signal.SIGKILL)
+    sweep = tmp_path / "sweep"
+    assert statuses(sweep) == ["done", "done", "done", "running"]
+    shutil.rmtree(sweep / "1")
+    record = json.loads((sweep / "2/run.json").read_text())
+    (sweep / "2/run.json").write_text(json.dumps(record | {"status": "failed", "error": "RuntimeError: no luck"}))
+    before = (sweep / "0/run.json").stat().st_mtime_ns
+    again = deit_train(*SEEDS, "seed=0,1,2,3", "logger=[csv,tensorboard]")
+    assert again.status == 0, again.said
+    assert "sweep: 4 jobs: 1 done, 1 to resume, 1 to retry, 1 to start" in again.said
+    assert "sweep/3/checkpoints/last.ckpt" in again.said.replace("\n", "")
+    assert (sweep / "0/run.json").stat().st_mtime_ns == before, "no finished job runs twice"
+    assert statuses(sweep) == ["done"] * 4
+    assert "sweep: 4 done" in again.said
+
+
+def test_another_grid_is_refused_with_the_difference(
+    deit_train: Callable[..., Outcome], raw_config: Callable[..., DictConfig], tmp_path: Path
+) -> None:
+    freeze(tmp_path / "sweep", [as_yaml(raw_config("distill=none", f"seed={seed}")) for seed in range(2)])
+    outcome = deit_train("distill=none", "seed=0,2", "-m", "hydra.sweep.dir=sweep")
+    assert outcome.status == 2
+    assert "sweep was started with another grid; 1 of its 2 jobs changed, nothing was started:" in outcome.said
+    assert "#1 seed: 1 -> 2" in outcome.said
+    assert jobs(tmp_path / "sweep") == []
+
+
+@pytest.mark.parametrize("place", ["local", pytest.param("local_parallel", marks=pytest.mark.slow)])
+def test_a_failed_job_does_not_stop_the_others(deit_train: Callable[..., Outcome], tmp_path: Path, place: str) -> None:
+    (tmp_path / "broken.ckpt").write_bytes(b"no weights")
+    settings = (*TINY, "distill=none", "init=null,broken.ckpt", "seed=0,1", f"resources={place}")
+    outcome = deit_train(*settings, "-m", "hydra.sweep.dir=sweep")
+    assert outcome.status == 1, outcome.said
+    assert statuses(tmp_path / "sweep") == ["done", "done", "failed", "failed"]
+    table = outcome.said[outcome.said.index("sweep: 2 done, 2 failed") :]
+    for words in ("init=broken.ckpt seed=1", "failed", "test/acc1", "why", "hydra.sweep.dir=sweep"):
+        assert words in table
+    assert "Error executing job" not in outcome.said
+    assert "hydra/" not in outcome.said, "no traceback of Hydra's"
+
+
+@pytest.mark.parametrize("place", ["local", pytest.param("local_parallel", marks=pytest.mark.slow)])
+def test_an_interrupted_sweep_says_what_is_left(tmp_path: Path, place: str) -> None:
+    settings = [*SEEDS, "seed=0,1,2", "optim.epochs=200", f"resources={place}", "resources.jobs=2"]
+    settings = [one for one in settings if one != "resources.jobs=2" or place == "local_parallel"]
+    status, said = stop_once(tmp_path, settings, "sweep/0/checkpoints/last.ckpt", signal.SIGINT)
+    assert status in (1, 130), said
+    assert f"{1 if place == 'local_parallel' else 2} not started" in said
+    assert statuses(tmp_path / "sweep")[0] == "preempted"
+    assert "to do what is left: the same command with hydra.sweep.dir=sweep" in said
+    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout
+    assert not left, "no process is left"
+
+
+@pytest.mark.slow
+def test_jobs_side_by_side_learn_what_jobs_in_a_row_learn(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
+    settings = (*TINY, "model=deit_ti", "seed=0,1,2", "-m")
+    row = deit_train(*settings, "hydra.sweep.dir=row")
+    assert row.status == 0, row.said
+    shutil.rmtree(tmp_path / "logs/teachers")
+    beside = deit_train(*settings, "resources=local_parallel", "resources.jobs=2", "hydra.sweep.dir=beside")
+    assert beside.status == 0, beside.said
+    assert [f"#{number} starts: seed={number}" in beside.said for number in range(3)] == [True] * 3
+    logs = [(tmp_path / f"beside/{number}/train.log").read_text() for number in range(3)]
+    assert sum("fitting teacher" in text for text in logs) == 1
+    for number in range(3):
+        one, other = (
+            torch.load(tmp_path / f"{sweep}/{number}/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+            for sweep in ("row", "beside")
+        )
+        assert all(torch.equal(one[name], other[name]) for name in one)

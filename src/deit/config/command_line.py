@@ -11,6 +11,7 @@ from omegaconf.errors import OmegaConfBaseException
 from deit.config.errors import ConfigError, RunError
 from deit.config.preflight import refuse
 
+INTERRUPTED = 130  # the exit status of what the keyboard ended
 NUMBERED_GROUPS = ("resolution",)  # their options are numbers, which Hydra takes for values
 
 
@@ -89,6 +90,8 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
                 *arguments[first:],
             ]
             application()
+    except KeyboardInterrupt:
+        raise SystemExit(INTERRUPTED) from None
     except RunError as error:
         sys.stderr.write(f"{error}\n")
         raise SystemExit(1) from None

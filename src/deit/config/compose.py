@@ -86,9 +86,14 @@ def digest(value: object) -> str:
 
 def fingerprint(config: Config) -> str:
     """What two runs have in common exactly if they compute the same thing."""
-    values = cast(dict, plain(config))
-    for key in NOT_FINGERPRINTED:
-        del values[key]
-    for group, key in NOT_FINGERPRINTED_KEYS:
-        del values[group][key]
-    return digest(values)
+    return digest(computed(cast(dict, plain(config))))
+
+
+def computed(values: dict) -> dict:
+    """Of a configuration as plain data, without what does not change what is computed; keys may be missing."""
+    left_out = {group: {key for g, key in NOT_FINGERPRINTED_KEYS if g == group} for group, _ in NOT_FINGERPRINTED_KEYS}
+    return {
+        group: {key: item for key, item in value.items() if key not in left_out[group]} if group in left_out else value
+        for group, value in values.items()
+        if group not in NOT_FINGERPRINTED
+    }

@@ -167,6 +167,12 @@ class Logger:
 
 @dataclass(kw_only=True)
 class Resources:
-    """Where jobs run; each file also chooses Hydra's launcher."""
+    """Where the jobs of a sweep run, and how many at once."""
 
     name: str = MISSING
+    jobs: int | None = 1
+    """Jobs at once, each in a process of its own; null: one a CPU core. 1: one after another in one process."""
+
+    def problems(self) -> Iterator[str]:
+        if self.jobs is not None:
+            yield from not_positive(resources__jobs=self.jobs)

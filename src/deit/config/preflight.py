@@ -1,10 +1,9 @@
 """Every job of a run or sweep is composed and checked before the first folder is made.
 
 Hydra would check the jobs of a sweep one at a time, when each starts. It also turns exceptions in
-callbacks into warnings, so this one raises nothing but `SystemExit`.
+callbacks into warnings, so ours raise nothing but `SystemExit`.
 """
 
-import difflib
 import itertools
 import os
 import sys
@@ -12,6 +11,7 @@ import traceback
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NoReturn
 
@@ -23,33 +23,24 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config import rules
+from deit.config import ledger, rules
 from deit.config.compose import typed
 from deit.config.errors import ConfigError
 from deit.config.mistakes import explain
 from deit.config.notes import notes_of
 
 EXIT_USER_ERROR = 2
-FROZEN = ".preflight"  # folder in a sweep's: each job's configuration as it was checked
 
 
 class Preflight(Callback):
-    """Hydra callback: refuses what cannot run, with one message for all jobs."""
+    """Hydra callback: refuses a run that cannot be; sweeps are `deit.launch.sweep`'s."""
 
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
-        with _own_errors_end_the_program():
+        with own_errors_end_the_program():
             problems, notes = check(config)
             if problems:
                 refuse(str(ConfigError.of(problems)))
-            _say([*repeated(list(config.hydra.overrides.task)), *notes])
-
-    def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
-        with _own_errors_end_the_program():
-            problems, notes, composed = check_sweep(config)
-            if problems:
-                refuse("\n".join(problems))
-            _say([*repeated(list(config.hydra.overrides.task)), *notes])
-            _freeze(config, composed)
+            say([*repeated(list(config.hydra.overrides.task)), *notes])
 
 
 def check(raw: DictConfig) -> tuple[list[str], list[str]]:
@@ -81,36 +72,39 @@ def expand(overrides: list[str]) -> list[list[str]]:
     return [list(job) for job in itertools.product(*axes)]
 
 
-def check_sweep(config: DictConfig) -> tuple[list[str], list[str], list[DictConfig]]:
-    """Problems of all jobs as lines ready to print, the notes of all jobs, each said once, and the jobs composed."""
-    jobs = expand(list(config.hydra.overrides.task))
-    lines: list[str] = []
+@dataclass
+class Grid:
+    """The jobs of a sweep, composed and checked."""
+
+    jobs: list[list[str]]
+    """The overrides of each."""
+    composed: list[DictConfig] = field(default_factory=list)
+    """The configuration of each; as many as there are jobs if there are no problems."""
+    problems: list[str] = field(default_factory=list)
+    """Lines ready to print."""
+    notes: list[str] = field(default_factory=list)
+    """The notes of all jobs, each said once."""
+
+
+def check_sweep(config: DictConfig) -> Grid:
+    """Compose and check every job that ``config``, the base of a sweep, leads to."""
+    grid = Grid(expand(list(config.hydra.overrides.task)))
     notes: Counter[str] = Counter()
-    composed: list[DictConfig] = []
     num_invalid = 0
-    for number, overrides in enumerate(jobs):
+    for number, overrides in enumerate(grid.jobs):
         try:
-            composed.append(hydra.compose(config_name=config.hydra.job.config_name, overrides=overrides))
-            problems, job_notes = check(composed[-1])
+            grid.composed.append(hydra.compose(config_name=config.hydra.job.config_name, overrides=overrides))
+            problems, job_notes = check(grid.composed[-1])
         except HydraException as error:
             problems, job_notes = [explain(error)], []
         notes.update(job_notes)
         if problems:
             num_invalid += 1
-            lines += [f"#{number} {' '.join(overrides)}", *(f"  - {text}" for text in problems)]
+            grid.problems += [f"#{number} {' '.join(overrides)}", *(f"  - {text}" for text in problems)]
     if num_invalid:
-        lines.insert(0, f"{num_invalid} of {len(jobs)} jobs are invalid; nothing was started:")
-    return lines, [f"{note} ({count} of {len(jobs)} jobs)" for note, count in notes.items()], composed
-
-
-def _freeze(config: DictConfig, composed: list[DictConfig]) -> None:
-    """Keep what each job was checked as, so that YAML edited while a sweep runs does not change queued jobs."""
-    if "BasicSweeper" not in config.hydra.sweeper._target_:
-        return  # other sweepers choose values as they go
-    folder = Path(config.hydra.sweep.dir) / FROZEN
-    folder.mkdir(parents=True, exist_ok=True)
-    for number, job in enumerate(composed):
-        (folder / f"{number}.yaml").write_text(OmegaConf.to_yaml(job, sort_keys=True), encoding="utf-8")
+        grid.problems.insert(0, f"{num_invalid} of {len(grid.jobs)} jobs are invalid; nothing was started:")
+    grid.notes = [f"{note} ({count} of {len(grid.jobs)} jobs)" for note, count in notes.items()]
+    return grid
 
 
 def refuse_drift(raw: DictConfig) -> None:
@@ -119,23 +113,33 @@ def refuse_drift(raw: DictConfig) -> None:
     Raises:
         ConfigError: with the difference.
     """
-    if not is_multirun():
-        return
-    frozen = Path(HydraConfig.get().sweep.dir) / FROZEN / f"{HydraConfig.get().job.num}.yaml"
+    settings = HydraConfig.get()
+    if is_multirun():
+        frozen = ledger.frozen_file(Path(settings.sweep.dir), settings.job.num)
+    else:  # a job in a process of its own, which has no sweep, or a run in no sweep's folder
+        frozen = frozen_run(Path(settings.runtime.output_dir))
     if not frozen.is_file():
         return
-    was, now = frozen.read_text(encoding="utf-8"), OmegaConf.to_yaml(raw, sort_keys=True)
-    if was != now:
-        difference = "\n".join(
-            difflib.unified_diff(was.splitlines(), now.splitlines(), "checked", "now", lineterm="", n=1)
-        )
+    if found := ledger.difference(frozen.read_text(encoding="utf-8"), as_yaml(raw)):
+        changes = "\n".join(found)
         raise ConfigError(
-            f"the configuration has changed since this sweep was checked:\n{difference}\n"
+            f"the configuration has changed since this sweep was checked:\n{changes}\n"
             "undo the change under conf/, or start a new sweep"
         )
 
 
-def _say(notes: list[str]) -> None:
+def frozen_run(folder: Path) -> Path:
+    """Where the configuration of a run in ``folder`` was kept, if that is a job's."""
+    return ledger.frozen_file(folder.parent, folder.name)
+
+
+def as_yaml(job: DictConfig) -> str:
+    """What is kept of a job's configuration, and compared with."""
+    return OmegaConf.to_yaml(job, sort_keys=True)
+
+
+def say(notes: list[str]) -> None:
+    """Print ``notes`` once for all processes of a run."""
     if int(os.environ.get("LOCAL_RANK", 0)) == 0:  # the other processes of a run would say it again
         for note in notes:
             sys.stderr.write(f"note: {note}\n")
@@ -148,7 +152,7 @@ def refuse(message: str) -> NoReturn:
 
 
 @contextmanager
-def _own_errors_end_the_program() -> Iterator[None]:
+def own_errors_end_the_program() -> Iterator[None]:
     """Hydra logs a callback's exception and goes on unchecked; a fault of ours must end the program."""
     try:
         yield

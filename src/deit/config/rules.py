@@ -30,6 +30,7 @@ def groups_in_range(c: Config) -> Iterator[str]:
         c.optim,
         c.trainer,
         c.logger,
+        c.resources,
     ):
         yield from group.problems()
 

@@ -2,6 +2,7 @@
 
 import math
 import sys
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -31,9 +32,7 @@ def show(config: Config) -> float:
     configure_torch(config)
     dataset = open_dataset(config.data)
     config = suited(config, dataset)
-    data = keyed_data(config, dataset)
-    student = make_student(config, num_classes=data.num_classes)
-    teacher = teachers.untrained(config, num_classes=data.num_classes) if config.uses_teacher else None
+    data, student, teacher = parts(config, dataset)
     table = Table(title=f"plan of {config.name}", show_header=False)
     for rows in (
         _student(config, student),
@@ -47,6 +46,14 @@ def show(config: Config) -> float:
         table.add_section()
     Console(width=None if sys.stdout.isatty() else WIDTH).print(table)
     return 0.0
+
+
+def parts(config: Config, dataset: DataSet) -> tuple[KeyedData, Student, TeacherNetwork | Ensemble | None]:
+    """What a run of ``config`` would work with, the weights fresh."""
+    data = keyed_data(config, dataset)
+    student = make_student(config, num_classes=data.num_classes)
+    teacher = teachers.untrained(config, num_classes=data.num_classes) if config.uses_teacher else None
+    return data, student, teacher
 
 
 def _student(config: Config, student: Student) -> Rows:
@@ -96,15 +103,14 @@ def _steps(config: Config, data: KeyedData) -> Rows:
 def _teacher(config: Config, dataset: DataSet, teacher: TeacherNetwork | Ensemble | None) -> Rows:
     if teacher is None:
         return [("teacher", "none")]
+    members = teachers.members(config)
+    to_do = len(unfitted(config, dataset))
     whence = {
         TeacherSource.pretrained: "published weights",
         TeacherSource.checkpoint: config.teacher.checkpoint or ", ".join(config.teacher.checkpoints),
         TeacherSource.random: "random weights, a dry run",
         TeacherSource.fit: "fitted on these data, once",
     }
-    members = teachers.members(config)
-    unfitted = [m for m in members if m.teacher_source is TeacherSource.fit]
-    to_do = sum(not teachers.fitted_file(member, dataset).is_file() for member in unfitted)
     sees = "each view as the student sees it, mixed and erased" if config.distill.active else "evaluation images"
     how = f"{config.distill.method}, weight {config.distill.alpha:g}" if config.distill.active else "only compared with"
     return [
@@ -115,22 +121,35 @@ def _teacher(config: Config, dataset: DataSet, teacher: TeacherNetwork | Ensembl
     ]
 
 
+def unfitted(config: Config, dataset: DataSet) -> list[Path]:
+    """The files of teachers that a run of ``config`` would have to fit first."""
+    members = teachers.members(config) if config.uses_teacher else []
+    files = [teachers.fitted_file(m, dataset) for m in members if m.teacher_source is TeacherSource.fit]
+    return [file for file in files if not file.is_file()]
+
+
+def epoch_seconds(config: Config, data: KeyedData, measured: probe.Probe) -> float:
+    """How long an epoch with its validation takes on one device."""
+    workers = config.data.workers
+    training = data.num_train_views * measured.training(workers)
+    return training + len(data.dataset.val) * max(measured.evaluate, measured.load / max(workers, 1))
+
+
 def _cost(config: Config, data: KeyedData, measured: probe.Probe) -> Rows:
     devices, workers = config.trainer.world_size, config.data.workers
-    epoch = data.num_train_views * measured.training(workers)
-    epoch += len(data.dataset.val) * max(measured.evaluate, measured.load / max(workers, 1))
+    epoch = epoch_seconds(config, data, measured)
     total = config.optim.epochs * epoch
     speeds = f"student {1 / measured.step:,.1f}"
     speeds += f", teacher {1 / measured.teacher:,.1f}" if measured.teacher else ""
     speeds += f", loading {1 / measured.load:,.0f} with each of {workers} workers"
     return [
         ("measured here", f"{speeds} images/s on one {measured.device} device"),
-        ("estimate", f"{_duration(epoch)} an epoch, {_duration(total)} in all on one such device"),
-        *([("", f"{_duration(total / devices)} if {devices} of them share it evenly")] if devices > 1 else []),
+        ("estimate", f"{duration(epoch)} an epoch, {duration(total)} in all on one such device"),
+        *([("", f"{duration(total / devices)} if {devices} of them share it evenly")] if devices > 1 else []),
     ]
 
 
-def _duration(seconds: float) -> str:
+def duration(seconds: float) -> str:
     """In the largest unit of which there is at least one and a half."""
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:

@@ -12,7 +12,6 @@ from lightning.pytorch.loggers import Logger
 from deit.config import rules
 from deit.config.adapt import adapted
 from deit.config.errors import ConfigError
-from deit.config.preflight import is_multirun
 from deit.config.schema import Config
 from deit.config.teaching import TeacherSource
 from deit.data.datamodule import KeyedData
@@ -51,9 +50,6 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     try:
         return _train(suited(config, dataset), run, packed(dataset, config.data))
     except BaseException as error:
-        # In a sweep the other jobs go on, and only the first error would be shown at the end.
-        if is_multirun():
-            log.error(f"{folder}: {error}", exc_info=None if isinstance(error, ConfigError) else error)
         run.stopped(error)
         raise
 

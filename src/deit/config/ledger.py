@@ -1,0 +1,166 @@
+"""What the folder of a sweep says: which jobs are done, what is left, whether it still is the same grid.
+
+Each job's configuration is frozen in the folder as it was checked. A sweep that is started again there must ask for the
+same jobs; more of them may follow at the end.
+"""
+
+import fcntl
+import json
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TextIO
+
+import yaml
+
+from deit.config.compose import computed
+from deit.config.errors import ConfigError
+
+FROZEN = ".preflight"  # folder in a sweep's: each job's configuration as it was checked
+RECORD = "run.json"
+MOST_KEYS = 5  # that are named of one job
+MOST_JOBS = 20  # that are named of a grid
+
+
+class State(Enum):
+    """What is to be done for a job."""
+
+    done = "done"
+    resume = "to resume"
+    """It was cut off, or is at work in a process that nobody knows of here."""
+    retry = "to retry"
+    start = "to start"
+
+
+_STATES = {"done": State.done, "running": State.resume, "preempted": State.resume, "failed": State.retry}
+
+
+def record(folder: Path) -> dict[str, object]:
+    """run.json of ``folder``; empty where there is none, or none that can be read."""
+    try:
+        read = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return read if isinstance(read, dict) else {}
+
+
+def state(folder: Path, *, resume: str) -> State:
+    """What a job in ``folder`` waits for; only with ``resume=auto`` does it matter what happened there before."""
+    return _STATES.get(str(record(folder).get("status")), State.start) if resume == "auto" else State.start
+
+
+def counted(states: Sequence[State]) -> str:
+    """``6 jobs: 3 done, 1 to resume, 2 to start``."""
+    counts = Counter(states)
+    parts = [f"{counts[one]} {one.value}" for one in State if counts[one]]
+    return f"{len(states)} job{'s' * (len(states) != 1)}: {', '.join(parts)}"
+
+
+def varied(jobs: Sequence[Sequence[str]]) -> list[str]:
+    """The overrides of each job that not all jobs have."""
+    shared = set(jobs[0]).intersection(*jobs[1:]) if len(jobs) > 1 else set()
+    return [" ".join(override for override in job if override not in shared) for job in jobs]
+
+
+def frozen_file(sweep: Path, number: int | str) -> Path:
+    """Where the configuration of a job is kept as it was checked."""
+    return sweep / FROZEN / f"{number}.yaml"
+
+
+def freeze(sweep: Path, jobs: Sequence[str]) -> None:
+    """Keep the configuration of each job, as YAML, in the folder ``sweep``."""
+    (sweep / FROZEN).mkdir(parents=True, exist_ok=True)
+    for number, text in enumerate(jobs):
+        frozen_file(sweep, number).write_text(text, encoding="utf-8")
+
+
+def frozen(sweep: Path) -> list[str]:
+    """The configurations that were kept, in the order of the jobs."""
+    numbers = sorted(int(file.stem) for file in (sweep / FROZEN).glob("*.yaml") if file.stem.isdecimal())
+    return [frozen_file(sweep, number).read_text(encoding="utf-8") for number in numbers]
+
+
+def refuse_another_grid(sweep: Path, now: Sequence[str]) -> int:
+    """Compare what is asked for with what the folder was started with.
+
+    Returns:
+        How many jobs there are more than then, or 0 in a new folder.
+
+    Raises:
+        ConfigError: with the difference, if a job is another one or is gone.
+    """
+    was = frozen(sweep)
+    if changes := list(_changes(was, now)):
+        left_out = [f"and {len(changes) - MOST_JOBS} more"] if len(changes) > MOST_JOBS else []
+        lines = "\n".join([*changes[:MOST_JOBS], *left_out])
+        raise ConfigError(
+            f"{sweep} was started with another grid; {len(changes)} of its {len(was)} jobs changed, nothing was"
+            f" started:\n{lines}\npass the settings that it was started with (more jobs may follow at the end), or"
+            " another hydra.sweep.dir=<folder>"
+        )
+    return len(now) - len(was) if was else 0
+
+
+def _changes(was: Sequence[str], now: Sequence[str]) -> Iterator[str]:
+    for number, text in enumerate(was):
+        if number >= len(now):
+            apart = _shortened(difference(was[0], text, arrow="{key}={now}")) if number else ""
+            yield f"#{number} is not asked for any more{f' ({apart})' if apart else ''}"
+        elif found := difference(text, now[number]):
+            yield f"#{number} {_shortened(found)}"
+
+
+def _shortened(found: Sequence[str]) -> str:
+    left_out = [f"and {len(found) - MOST_KEYS} more"] if len(found) > MOST_KEYS else []
+    return ", ".join([*found[:MOST_KEYS], *left_out])
+
+
+def difference(was: str, now: str, *, arrow: str = "{key}: {was} -> {now}") -> list[str]:
+    """``key: then -> now`` for each setting that makes two configurations, as YAML, compute different things."""
+    if was == now:
+        return []
+    before, after = (dict(_leaves(computed(yaml.safe_load(text)))) for text in (was, now))
+    keys = dict.fromkeys([*before, *after])
+    return [
+        arrow.format(key=key, was=_typed(before, key), now=_typed(after, key))
+        for key in keys
+        if before.get(key) != after.get(key) or (key in before) != (key in after)
+    ]
+
+
+def _typed(values: dict[str, object], key: str) -> str:
+    if key not in values:
+        return "(no such key)"
+    value = values[key]
+    if value is None:
+        return "null"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def _leaves(node: dict, prefix: str = "") -> Iterator[tuple[str, object]]:
+    for key, value in node.items():
+        if isinstance(value, dict) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def hold(sweep: Path) -> TextIO:
+    """Take the folder for this process until the file that is returned is closed, or the process ends.
+
+    Raises:
+        ConfigError: if another process is at work on the same sweep.
+    """
+    (sweep / FROZEN).mkdir(parents=True, exist_ok=True)
+    file = (sweep / FROZEN / "lock").open("w", encoding="utf-8")
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, it is not kept by forked data workers
+    except (BlockingIOError, PermissionError):
+        file.close()
+        raise ConfigError(
+            f"another process is at work on {sweep}; wait for it or end it, or pass another hydra.sweep.dir=<folder>"
+        ) from None
+    except OSError:
+        pass  # a file system without locks
+    return file
