@@ -26,7 +26,7 @@ def commands(script: str) -> list[list[str]]:
 
 
 COMMANDS, OF_THE_BANK, OF_REPORTS = commands("train"), commands("bank"), commands("report")
-BENCHMARKS = commands("benchmark")
+BENCHMARKS, LISTINGS = commands("benchmark"), commands("runs")
 NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
@@ -101,6 +101,17 @@ def test_the_commands_of_reports_run(leave_run: Callable[..., Path], tmp_path: P
     assert (tmp_path / "logs/report/report.html").is_file()
 
 
+def test_the_commands_that_list_runs_run(leave_run: Callable[..., Path], tmp_path: Path) -> None:
+    for folder in ("logs/sweeps/<sweep>/0", "logs/runs/a"):
+        leave_run(tmp_path / folder, "distill=none", metrics={"test/acc1": 90.0})
+    assert len(LISTINGS) == 2
+    for command in LISTINGS:
+        line = [sys.executable, str(ROOT / "src/runs.py"), *command]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert "done" in done.stdout
+
+
 def test_the_site_defaults_shown_are_valid(config: Callable[..., object]) -> None:
     (example,) = re.findall(r"```yaml\n(.*?)```", TEXT, re.S)
     values = yaml.safe_load(example)
@@ -111,7 +122,7 @@ def test_the_site_defaults_shown_are_valid(config: Callable[..., object]) -> Non
 
 def test_every_option_that_is_named_exists() -> None:
     table = re.findall(r"^\| `(\w+)` \| (.*) \|$", TEXT, re.M)
-    assert len(table) == 10
+    assert len(table) == 11
     for group, options in table:
         exist = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
         named = set(re.findall(r"`(\w+)`", options.split(";")[0]))

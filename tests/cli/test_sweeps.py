@@ -119,6 +119,7 @@ def stop_once(tmp_path: Path, settings: Sequence[str], file: str, signum: signal
     return sweep.returncode, said
 
 
+@pytest.mark.slow
 def test_a_sweep_that_is_started_again_does_what_is_left(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     stop_once(tmp_path, [*SEEDS, "seed=0,1,2,3"], "sweep/3/checkpoints/last.ckpt", signal.SIGKILL)
     sweep = tmp_path / "sweep"

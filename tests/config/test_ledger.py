@@ -78,10 +78,14 @@ def test_changed_and_removed_jobs_are_refused(raw_config: RawConfig, tmp_path: P
     assert "hydra.sweep.dir=<folder>" in str(refused.value)
 
 
-def test_a_long_difference_is_shortened(raw_config: RawConfig, tmp_path: Path) -> None:
-    freeze(tmp_path, grid(raw_config, *(f"seed={seed}" for seed in range(30))))
+def test_a_long_difference_is_shortened(tmp_path: Path) -> None:
+    freeze(tmp_path, [f"seed: {seed}" for seed in range(30)])
     with pytest.raises(ConfigError, match="and 10 more"):
-        refuse_another_grid(tmp_path, grid(raw_config, *(f"seed={seed + 1}" for seed in range(30))))
+        refuse_another_grid(tmp_path, [f"seed: {seed + 1}" for seed in range(30)])
+    was, now = ("\n".join(f"key{letter}: {value}" for letter in "abcdefghi") for value in (1, 2))
+    freeze(tmp_path, [was] * 30)
+    with pytest.raises(ConfigError, match="keye: 1 -> 2, and 4 more"):
+        refuse_another_grid(tmp_path, [now] * 30)
 
 
 def test_a_key_that_is_new_is_named() -> None:

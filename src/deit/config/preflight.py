@@ -134,8 +134,8 @@ def frozen_run(folder: Path) -> Path:
 
 
 def as_yaml(job: DictConfig) -> str:
-    """What is kept of a job's configuration, and compared with."""
-    return OmegaConf.to_yaml(job, sort_keys=True)
+    """What is kept of a job's configuration, and compared with: its values, however they were come by."""
+    return OmegaConf.to_yaml(job, resolve=True, sort_keys=True)
 
 
 def say(notes: list[str]) -> None:

@@ -103,7 +103,7 @@ class Estimates:
         earlier = f", {self.num_earlier} speeds from jobs that are done" if self.num_earlier else ""
         lines = [f"estimates: {self.num_probes} speeds measured here{earlier}; a job that goes on is counted whole"]
         if self.unfitted:
-            lines.append(f"{len(self.unfitted)} teachers are to be fitted first, which is not in them")
+            lines.append(f"not in them: {len(self.unfitted)} of the teachers, to be fitted first")
         return lines
 
     def _dataset(self, config: Config) -> DataSet:
