@@ -164,14 +164,23 @@ def test_a_failed_job_does_not_stop_the_others(deit_train: Callable[..., Outcome
 
 @pytest.mark.parametrize("place", ["local", pytest.param("local_parallel", marks=pytest.mark.slow)])
 def test_an_interrupted_sweep_says_what_is_left(tmp_path: Path, place: str) -> None:
-    settings = [*SEEDS, "seed=0,1,2", "optim.epochs=200", f"resources={place}", "resources.jobs=2"]
-    settings = [one for one in settings if one != "resources.jobs=2" or place == "local_parallel"]
+    sweep = tmp_path / "sweep"  # in full, so that every process of it can be told by its command line
+    settings = [
+        *TINY,
+        "distill=none",
+        "optim.epochs=200",
+        "seed=0,1,2",
+        f"resources={place}",
+        f"hydra.sweep.dir={sweep}",
+    ]
+    at_once = 1 if place == "local" else 2
+    settings += ["-m", f"resources.jobs={at_once}"]
     status, said = stop_once(tmp_path, settings, "sweep/0/checkpoints/last.ckpt", signal.SIGINT)
     assert status in (1, 130), said
-    assert f"{1 if place == 'local_parallel' else 2} not started" in said
-    assert statuses(tmp_path / "sweep")[0] == "preempted"
-    assert "to do what is left: the same command with hydra.sweep.dir=sweep" in said
-    left = subprocess.run(["pgrep", "-f", str(tmp_path)], capture_output=True, text=True, check=False).stdout
+    assert f"{3 - at_once} not started" in said
+    assert statuses(sweep)[0] == "preempted"
+    assert f"to do what is left: the same command with hydra.sweep.dir={sweep}" in said.replace("\n", "")
+    left = subprocess.run(["pgrep", "-f", f"train.py.*{sweep}"], capture_output=True, text=True, check=False).stdout
     assert not left, "no process is left"
 
 
