@@ -106,13 +106,13 @@ def statuses(sweep: Path) -> list[str]:
     return [json.loads((job / "run.json").read_text())["status"] for job in jobs(sweep)]
 
 
-def stop_once(tmp_path: Path, settings: Sequence[str], file: str, signum: signal.Signals) -> tuple[int, str]:
-    """Start a sweep and send it a signal once ``file`` is there; its exit status and what it said."""
+def stop_once(tmp_path: Path, settings: Sequence[str], begun: int, signum: signal.Signals) -> tuple[int, str]:
+    """Start a sweep and send it a signal once so many jobs have a checkpoint; its exit status and what it said."""
     command = [sys.executable, str(ROOT / "src/train.py"), *settings]
     with subprocess.Popen(
         command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
     ) as sweep:
-        while not (tmp_path / file).is_file() and sweep.poll() is None:
+        while len(list(tmp_path.glob("sweep/*/checkpoints/last.ckpt"))) < begun and sweep.poll() is None:
             time.sleep(0.01)
         sweep.send_signal(signum)
         said, _ = sweep.communicate(timeout=120)
@@ -121,7 +121,7 @@ def stop_once(tmp_path: Path, settings: Sequence[str], file: str, signum: signal
 
 @pytest.mark.slow
 def test_a_sweep_that_is_started_again_does_what_is_left(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
-    stop_once(tmp_path, [*SEEDS, "seed=0,1,2,3"], "sweep/3/checkpoints/last.ckpt", signal.SIGKILL)
+    stop_once(tmp_path, [*SEEDS, "seed=0,1,2,3"], 4, signal.SIGKILL)
     sweep = tmp_path / "sweep"
     assert statuses(sweep) == ["done", "done", "done", "running"]
     shutil.rmtree(sweep / "1")
@@ -175,10 +175,10 @@ def test_an_interrupted_sweep_says_what_is_left(tmp_path: Path, place: str) -> N
     ]
     at_once = 1 if place == "local" else 2
     settings += ["-m", f"resources.jobs={at_once}"]
-    status, said = stop_once(tmp_path, settings, "sweep/0/checkpoints/last.ckpt", signal.SIGINT)
+    status, said = stop_once(tmp_path, settings, at_once, signal.SIGINT)
     assert status in (1, 130), said
     assert f"{3 - at_once} not started" in said
-    assert statuses(sweep)[0] == "preempted"
+    assert statuses(sweep) == ["preempted"] * at_once
     assert f"to do what is left: the same command with hydra.sweep.dir={sweep}" in said.replace("\n", "")
     left = subprocess.run(["pgrep", "-f", f"train.py.*{sweep}"], capture_output=True, text=True, check=False).stdout
     assert not left, "no process is left"

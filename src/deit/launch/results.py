@@ -66,7 +66,8 @@ class Results:
 
         statuses = [outcome.status for outcome in outcomes]
         counts = ", ".join(f"{statuses.count(status)} {status}" for status in STATUSES if status in statuses)
-        table = Table("job", "what", "status", "test/acc1", title=f"{self.sweep}: {counts}")
+        sys.stdout.write(f"{self.sweep}: {counts}\n")
+        table = Table("job", "what", "status", "test/acc1")
         has_errors = any(outcome.error for outcome in outcomes)
         if has_errors:
             table.add_column("why")

@@ -23,11 +23,7 @@ from deit.launch.results import Results
 
 log = logging.getLogger(__name__)
 
-_OF_THE_SWEEP = (
-    "hydra.mode=",
-    "hydra.sweep.",
-    "hydra.run.",
-)  # settings of Hydra's that a job in its own process has its own of
+_OF_THE_SWEEP = ("hydra.mode=", "hydra.sweep.", "hydra.run.")  # what a job in its own process has its own of
 _held: list[TextIO] = []  # the lock of this process's sweep, for as long as it lives
 
 
