@@ -17,6 +17,7 @@ CANDIDATES = {
     "step": [
         "official loop",
         "official loop, fused attention",
+        "official loop, live teacher",
         "ours, no teacher",
         "ours, live teacher",
         "ours, teacher from a bank",

@@ -43,6 +43,8 @@ REFUSED = [
     (["augment.crop_scale=[0.5,0.1]"], ["augment.crop_scale"], ["augment.crop_scale=[0.5,0.5]"]),
     (["data.train_fraction=0"], ["data.train_fraction=0 is out of range; possible: (0, 1]"], ["data.train_fraction=1"]),
     (["data.val_fraction=0.5", "data.test_fraction=0.5"], ["leave nothing to train on"], ["data.val_fraction=0.1"]),
+    (["data.pack=large"], ["data.pack=large is no length; possible: none or pixels", "data.pack=256"], ["data.pack=256"]),
+    (["data=hf", "data.path=x", "data.pack=20"], ["data.pack=20 packs images smaller", "28 pixels", "data.pack=32"], ["data.pack=32"]),
     (["data.workers=-1"], ["data.workers=-1"], ["data.workers=0"]),
     (["data.mean=[0.5]"], ["images have 3 channels"], ["data.mean=[0.5,0.5,0.5]"]),
     (["model.drop_path=1"], ["model.drop_path=1 is out of range; possible: [0, 1)"], ["model.drop_path=0"]),
@@ -96,6 +98,12 @@ def test_what_has_no_effect_is_noted_once(config: Callable[..., Config]) -> None
     assert any("distill.tau has no effect with distill=hard" in n for n in notes_of(config("distill.tau=3")))
     assert any("DRY RUN" in n for n in notes_of(config("teacher.source=random")))
     assert notes_of(config("distill=soft", "data=cifar10", "data.root=null")) == []
+
+
+def test_packing_what_needs_none_is_noted(config: Callable[..., Config]) -> None:
+    (memory, path) = notes_of(config("data.pack=256", "data.pack_path=p"))
+    assert "data.pack has no effect: the images of data=digits lie in memory" in memory
+    assert "data.pack_path has no effect" in path
 
 
 def test_settings_of_the_bank_that_do_nothing_here_are_noted(config: Callable[..., Config]) -> None:

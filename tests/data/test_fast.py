@@ -18,6 +18,7 @@ from deit.data.keys import seed_globals
 from deit.data.pixels import operations, points, resize, warps
 from deit.data.policies import array_policy, policy
 from deit.data.sources.files import ImageFiles
+from deit.data.sources.pictures import ArrayPicture
 from deit.data.views import EvalView, TrainView
 
 MEAN = (0.485, 0.456, 0.406)
@@ -233,6 +234,15 @@ def test_without_numba_opencv_turns_images_a_little_softer(monkeypatch: pytest.M
     for name in ("AutoContrast", "Equalize", "Invert"):
         made = operations.OPERATIONS[name](np.array(image), fillcolor=FILL)
         assert (made == np.asarray(NAME_TO_OP[name](image))).all()
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 300), (300, 1), (3, 2)])
+def test_no_picture_is_too_small(config: Callable[..., Config], shape: tuple[int, int]) -> None:
+    view, _ = both(config("scale=paper", "augment=deit"), 32)
+    tiny = ArrayPicture(np.full((*shape, 3), 77, np.uint8))
+    for key in range(40):
+        seed_globals(key)
+        assert view(tiny)[0].shape == (3, 32, 32)
 
 
 def test_a_cut_file_is_named(config: Callable[..., Config], tmp_path: Path) -> None:

@@ -57,3 +57,9 @@ def test_averages_are_exact_over_batches_of_any_size() -> None:
     assert first["val/acc1"].item() == 50  # of four images, not of two batches
     averages.update({"acc1": torch.tensor([100.0])})
     assert averages.compute("val")["val/acc1"].item() == 100  # started anew
+
+
+def test_what_is_no_number_is_not_left_out_in_silence() -> None:
+    averages = Averages(("loss",))
+    averages.update({"loss": torch.tensor([1.0, float("nan")])})
+    assert averages.compute("train")["train/loss"].isnan()

@@ -42,3 +42,24 @@ def test_what_a_network_was_trained_to_see_survives_as_strings() -> None:
         inputs = Inputs(MEAN, STD, size)
         assert Inputs.from_metadata(inputs.metadata()) == inputs
     assert Inputs.from_metadata({"format": "pt"}) is None
+
+
+def test_images_that_come_as_the_network_wants_them_are_left_alone() -> None:
+    images = torch.rand(2, 3, 8, 8)
+    assert Preprocess(MEAN, STD, 8, given=(MEAN, STD))(images) is images
+
+
+def test_images_normalised_otherwise_are_normalised_anew() -> None:
+    images = torch.rand(2, 3, 8, 8)
+    others = (0.5, 0.4, 0.3), (0.2, 0.25, 0.3)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in others)
+    made = Preprocess(MEAN, STD, None, given=others)((images - mean) / std)
+    assert torch.allclose(made, Preprocess(MEAN, STD, None)(images), atol=1e-6)
+
+
+def test_a_resized_image_stays_between_black_and_white_whatever_it_comes_as() -> None:
+    checkers = (torch.arange(12)[:, None] + torch.arange(12) & 1).float().expand(1, 3, 12, 12)
+    mean, std = (torch.tensor(values).view(3, 1, 1) for values in (MEAN, STD))
+    expected = Preprocess(MEAN, STD, 24)(checkers)
+    made = Preprocess(MEAN, STD, 24, given=(MEAN, STD))((checkers - mean) / std)
+    assert torch.allclose(made, expected, atol=1e-5)

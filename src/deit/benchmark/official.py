@@ -14,9 +14,11 @@ from timm.data.mixup import Mixup
 from timm.data.transforms_factory import create_transform
 from timm.loss.binary_cross_entropy import BinaryCrossEntropy
 from timm.loss.cross_entropy import SoftTargetCrossEntropy
+from timm.models.deit import VisionTransformerDistilled
 from timm.optim._optim_factory import create_optimizer_v2
 from timm.utils.model_ema import ModelEma
 from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
 from torch.utils.data import default_collate
 from torchvision import transforms
 
@@ -89,7 +91,7 @@ def mix(augment: Augment, num_classes: int) -> Callable[[Tensor, Tensor], tuple[
 
 
 class Loop:
-    """The official engine's training step, without a teacher.
+    """The official engine's training step.
 
     Args:
         net: timm's network.
@@ -98,13 +100,25 @@ class Loop:
         labels: (B,) int64.
         fused: Whether attention is computed by PyTorch's fused kernels; the official code's version of timm had its
             softmax written out.
+        teacher: Whose decisions the distillation head of ``net`` learns; None: ``net`` has one head.
     """
 
     def __init__(
-        self, net: nn.Module, config: Config, images: Tensor, labels: Tensor, *, num_classes: int, fused: bool
+        self,
+        net: nn.Module,
+        config: Config,
+        images: Tensor,
+        labels: Tensor,
+        *,
+        num_classes: int,
+        fused: bool,
+        teacher: nn.Module | None = None,
     ) -> None:
         self.device, self.config = probe.device_of(config), config
         self.net = written_out(net, fused).to(self.device).train()
+        self.teacher = None if teacher is None else teacher.to(self.device).eval()
+        if isinstance(net, VisionTransformerDistilled):
+            net.set_distilled_training(True)  # both heads apart, as the official model answers in training
         self.images, self.labels = images, labels
         self.mix = mix(config.augment, num_classes)
         binary = config.optim.loss is LabelLoss.binary
@@ -122,7 +136,7 @@ class Loop:
         images, labels = self.images.to(self.device, copy=True), self.labels.to(self.device)
         images, targets = self.mix(images, labels)
         with probe.precision(self.config, self.device):
-            loss = self.criterion(self.net(images), targets)
+            loss = self._loss(images, targets)
         assert np.isfinite(loss.item())
         self.optimizer.zero_grad()
         self.scaler.scale(loss).backward()
@@ -131,6 +145,17 @@ class Loop:
         if self.device == "cuda":
             torch.cuda.synchronize()
         self.average.update(self.net)
+
+    def _loss(self, images: Tensor, targets: Tensor) -> Tensor:
+        """The labels' loss, and half of it and half of the teacher's where there is one: hard distillation."""
+        answer = self.net(images)
+        if self.teacher is None:
+            return self.criterion(answer, targets)
+        classes, distilled = answer
+        with torch.no_grad():
+            taught = self.teacher(images)
+        alpha = self.config.distill.alpha
+        return self.criterion(classes, targets) * (1 - alpha) + cross_entropy(distilled, taught.argmax(dim=1)) * alpha
 
 
 def written_out(net: nn.Module, fused: bool) -> nn.Module:

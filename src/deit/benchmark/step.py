@@ -15,9 +15,11 @@ from deit.benchmark.request import Request
 from deit.benchmark.results import Ratio, Result, rows_of, times_as_fast
 from deit.benchmark.rounds import Candidate, interleaved, timed
 from deit.config.schema import Config
+from deit.config.teaching import Method
 from deit.data.finishing import normalised
 from deit.data.sources import DataSet, open_dataset
 from deit.models.students import Student
+from deit.models.teachers import Ensemble
 from deit.training import probe, teachers
 from deit.training.modules import StudentModule
 from deit.training.run import build_module, configure_torch, make_student
@@ -27,13 +29,14 @@ ABOUT = """\
 Training steps on one batch in memory, no loading. The official loop is the official engine's without a teacher:
 timm's network in eager mode, attention with its softmax written out as in the timm release that the code is
 bound to (and, in a second row, fused), timm's Mixup, AdamW in its plain form, the loss read in every step, a
-moving average of all weights. Ours is the module of a run under its Trainer, all callbacks included, from the
-uint8 batch on (normalised, erased, mixed), with the same network, batch, optimiser and a moving
-average as well: without a teacher, with a live teacher (random weights, which are as fast), and with its
-answers from a bank. The share of the peak is the step's floating-point operations, as torch's flop counter has
-them, over what a product of large matrices reaches here in the same round."""
+moving average of all weights; in a third row it distils, with timm's network of the teacher. Ours is the module
+of a run under its Trainer, all callbacks included, from the uint8 batch on (normalised, erased, mixed), with the
+same network, batch, optimiser and a moving average as well: without a teacher, with a live teacher, and with its
+answers from a bank. Teachers have random weights, which are as fast. The share of the peak is the step's
+floating-point operations, as torch's flop counter has them, over what a product of large matrices reaches here
+in the same round."""
 
-OFFICIAL, FUSED = "official loop", "official loop, fused attention"
+OFFICIAL, FUSED, TAUGHT = "official loop", "official loop, fused attention", "official loop, live teacher"
 NO_TEACHER = "ours, no teacher"
 PRODUCT = "matrix product"
 SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices: large enough for the peak
@@ -48,7 +51,7 @@ def benchmark(config: Config, request: Request) -> Result:
     device = probe.device_of(config)
     data = ours.FixedBatch(config, dataset)
     size, alone = len(data.raw.labels), ours.untaught(config)
-    loops = _official(alone, data)
+    loops = _official(alone, data) | _official_taught(config, data)
     modules: dict[str, tuple[Config, StudentModule]] = {NO_TEACHER: (alone, build_module(alone, dataset, None))}
     with tempfile.TemporaryDirectory() as folder:
         if config.distill.active:
@@ -90,6 +93,22 @@ def _official(config: Config, data: ours.FixedBatch) -> dict[str, official.Loop]
     }
 
 
+def _official_taught(config: Config, data: ours.FixedBatch) -> dict[str, official.Loop]:
+    """The official loop of hard distillation, for students with the token; the teacher as timm builds it."""
+    if config.distill.method is not Method.hard or not config.token:
+        return {}
+    net = make_student(config, num_classes=data.num_classes).net
+    network = teachers.untrained(config, num_classes=data.num_classes)
+    if isinstance(network, Ensemble):
+        return {}
+    teacher = network.net.to(memory_format=torch.contiguous_format)
+    images, labels = normalised(data.raw.images, config.data), data.raw.labels
+    loop = official.Loop(
+        net, config, images, labels, num_classes=data.num_classes, fused=False, teacher=teacher.requires_grad_(False)
+    )
+    return {TAUGHT: loop}
+
+
 def _has_attention(net: nn.Module) -> bool:
     return any(hasattr(module, "fused_attn") for module in net.modules())
 
@@ -118,7 +137,8 @@ def _flops(config: Config, dataset: DataSet) -> dict[str, float]:
     teacher = teachers.untrained(config, num_classes=num_classes).eval()
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         teacher(torch.zeros(1, 3, side, side))
-    return flops | {ours.LIVE: student + counter.get_total_flops(), ours.REPLAYED: student}
+    both = student + counter.get_total_flops()
+    return flops | {TAUGHT: both, ours.LIVE: both, ours.REPLAYED: student}
 
 
 def _trained(student: Student, side: int) -> float:
@@ -140,5 +160,6 @@ def _share(taken: Sequence[Spent], flops: float, product: Sequence[Spent], devic
 def _ratios(taken: Mapping[str, Sequence[Spent]]) -> list[Ratio]:
     """Each beside the official loop; the bank beside the teacher that it replaces, and beside none."""
     pairs = [(name, OFFICIAL) for name in taken if name != OFFICIAL]
-    pairs += [(NO_TEACHER, FUSED), (ours.REPLAYED, ours.LIVE), (ours.REPLAYED, NO_TEACHER)]
+    pairs += [(NO_TEACHER, FUSED), (ours.LIVE, TAUGHT)]
+    pairs += [(ours.REPLAYED, other) for other in (TAUGHT, ours.LIVE, NO_TEACHER)]
     return [times_as_fast(taken, one, other) for one, other in pairs if {one, other} <= taken.keys()]

@@ -119,7 +119,7 @@ class Data:
     @property
     def packed_side(self) -> int | None:
         """Pixels of the packed images' short side; None where images are not packed."""
-        return None if self.pack == NO_PACK or self.kind in IN_MEMORY else int(self.pack)
+        return int(self.pack) if self.pack.isdecimal() and self.kind not in IN_MEMORY else None
 
     def problems(self) -> Iterator[str]:
         if self.pack != NO_PACK and not (self.pack.isdecimal() and int(self.pack) > 0):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from deit.config.material import NO_PACK, DataKind, MixMode
+from deit.config.material import IN_MEMORY, NO_PACK, DataKind, MixMode
 from deit.config.network import Family, Model, Resampling
 from deit.config.schema import Config
 from deit.config.teaching import BankMode, Distill, Method, TeacherSource
@@ -77,7 +77,7 @@ def _data_notes(c: Config) -> Iterator[str]:
         )
     if c.data.kind is DataKind.digits and c.data.root is not None:
         yield f"data.root={c.data.root} has no effect: data=digits ships with scikit-learn"
-    if c.data.pack != NO_PACK and c.data.packed_side is None:
+    if c.data.pack != NO_PACK and c.data.kind in IN_MEMORY:
         yield f"data.pack has no effect: the images of data={c.data.name} lie in memory"
     if c.data.pack_path is not None and c.data.packed_side is None:
         yield "data.pack_path has no effect: no images are packed"

@@ -106,7 +106,7 @@ def images_divide_into_patches(c: Config) -> Iterator[str]:
 
 
 def packed_images_are_large_enough(c: Config) -> Iterator[str]:
-    if c.data.pack.isdecimal() and (c.data.packed_side or c.image_size) < c.image_size:
+    if c.data.packed_side is not None and 0 < c.data.packed_side < c.image_size:
         yield (
             f"data.pack={c.data.pack} packs images smaller than the student sees them ({c.image_size} pixels); pass"
             f" data.pack={math.ceil(c.image_size / 0.875)} or data.pack=none"

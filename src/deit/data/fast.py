@@ -53,7 +53,9 @@ def _resized_crop(size: int, shares: tuple[float, float], picture: Picture) -> P
     """RandomResizedCrop: a random box of the picture, resized to a square."""
     form = torch.empty(1, picture.height, picture.width, device="meta")  # a size without pixels, to draw for
     top, left, height, width = RandomResizedCropAndInterpolation.get_params(form, shares, ASPECTS)
-    return resized(picture.rows(top, top + height)[:, left : left + width], size, size)
+    # Of a picture of few pixels the box may round to none, at its very end.
+    top, left = min(top, picture.height - 1), min(left, picture.width - 1)
+    return resized(picture.rows(top, top + max(1, height))[:, left : left + max(1, width)], size, size)
 
 
 def _through_tensor(transform: v2.Compose, picture: Picture) -> Pixels:

@@ -19,7 +19,7 @@ from deit.data.batches import RawBatch, TrainBatch
 from deit.data.keys import Stream, mix
 from deit.data.mixing import Mix, draw_batch, mix_images, mix_targets, smooth_targets
 from deit.data.pixels.warps import kernels
-from deit.data.views import Box
+from deit.data.views import NOWHERE, Box
 
 
 class Noise(NamedTuple):
@@ -117,6 +117,10 @@ def _by_twos(images: Tensor, data: Data, noises: list[Noise], mixes: list[Mix], 
     noise_of = {noise.position: [noise] for noise in noises}
     for i, j in enumerate(partner.tolist()):
         if j < i:
+            continue
+        if i != j and mixes[i].box == NOWHERE and not {i, j} & noise_of.keys():
+            share = mixes[i].strength
+            kernels.normalise_mixed(pixels[i], pixels[j], planes[i], planes[j], scale, shift, share)
             continue
         for position in {i, j}:
             kernels.normalise(pixels[position], planes[position], scale, shift)

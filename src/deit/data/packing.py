@@ -35,6 +35,7 @@ from deit.data.sources.pictures import ArrayPicture
 log = logging.getLogger(__name__)
 
 FOLDER = Path("logs/packed")
+PIXELS, SIZES, IDENTITY = "pixels.u8", "sizes.i32", "identity.json"
 SCHEMA = 1
 COMMITTED = 256  # images between two writes to disk: what a crash may lose
 CHECKED = 16  # images compared with their files when a pack is opened
@@ -54,9 +55,7 @@ def packed(dataset: DataSet, data: Data) -> DataSet:
         return dataset
     source = dataset.train.source
     identity = identity_of(source, data)
-    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-    name = f"{data.name}-{data.packed_side}-{digest[:12]}"
-    folder = FOLDER / name if data.pack_path is None else Path(data.pack_path)
+    folder = folder_of(identity, data)
     with only_one(folder.with_name(f"{folder.name}.lock"), f"packing the same images into {folder}"):
         claim(folder, identity)
         build(source, data.packed_side, folder, workers=data.workers)
@@ -65,13 +64,26 @@ def packed(dataset: DataSet, data: Data) -> DataSet:
     return replace(dataset, train=replace(dataset.train, source=images))
 
 
+def is_packed(dataset: DataSet, data: Data) -> bool:
+    """Whether the training images were packed before."""
+    source = dataset.train.source
+    folder = folder_of(identity_of(source, data), data)
+    return (folder / SIZES).is_file() and (folder / SIZES).stat().st_size == 8 * len(source)
+
+
+def folder_of(identity: Mapping[str, object], data: Data) -> Path:
+    """Where images of an ``identity`` are packed."""
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+    return FOLDER / f"{data.name}-{data.packed_side}-{digest[:12]}" if data.pack_path is None else Path(data.pack_path)
+
+
 class PackedImages:
     """The images of ``source``, packed in ``folder``."""
 
     def __init__(self, source: ImageSource, folder: Path) -> None:
         self.source, self.labels = source, source.labels
-        self.path = folder / "pixels.u8"
-        self.sizes = np.fromfile(folder / "sizes.i32", np.int32).reshape(-1, 2)
+        self.path = folder / PIXELS
+        self.sizes = np.fromfile(folder / SIZES, np.int32).reshape(-1, 2)
         self.ends = np.cumsum(self.sizes.astype(np.int64).prod(axis=1) * 3)
 
     def __len__(self) -> int:
@@ -130,7 +142,7 @@ def claim(folder: Path, identity: Mapping[str, object]) -> None:
     Raises:
         ConfigError: if it holds something else.
     """
-    path = folder / "identity.json"
+    path = folder / IDENTITY
     text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
@@ -174,7 +186,7 @@ def build(source: ImageSource, side: int, folder: Path, *, workers: int) -> None
     Raises:
         RunError: naming the images that cannot be decoded; those before the first of them are kept.
     """
-    sizes = folder / "sizes.i32"
+    sizes = folder / SIZES
     done = sizes.stat().st_size // 8 if sizes.is_file() else 0
     if done >= len(source):
         return
@@ -189,7 +201,7 @@ def build(source: ImageSource, side: int, folder: Path, *, workers: int) -> None
     )
     kept = np.fromfile(sizes, np.int32, 2 * done).reshape(-1, 2) if done else np.empty((0, 2), np.int32)
     size = 3 * int(kept.astype(np.int64).prod(axis=1).sum())
-    with _continued(folder / "pixels.u8", size) as pixels, _continued(sizes, 8 * done) as index:
+    with _continued(folder / PIXELS, size) as pixels, _continued(sizes, 8 * done) as index:
         broken = _write(_said(iter(loader), len(source) - done), pixels, index)
     if broken:
         more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""

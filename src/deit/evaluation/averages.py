@@ -16,7 +16,8 @@ class Averages(nn.Module):
 
     def __init__(self, names: tuple[str, ...]) -> None:
         super().__init__()
-        self.means = nn.ModuleDict({name: MeanMetric() for name in names})
+        # Without its search for NaN, which would leave them out in silence and wait for the device in every step.
+        self.means = nn.ModuleDict({name: MeanMetric(nan_strategy="disable") for name in names})
 
     def update(self, values: Mapping[str, Tensor]) -> None:
         """Add (B,) values under each name, all names at once."""

@@ -82,13 +82,11 @@ class FrozenTeacher:
         return self
 
     def answer(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) to (B, K) float32 logits, a constant to whatever is computed from them.
-
-        no_grad rather than inference_mode, whose tensors may not enter a loss that is differentiated.
-        """
+        """(B, 3, H, W) to (B, K) float32 logits, a constant to whatever is computed from them."""
         self.network.eval()  # batch statistics of augmented images must never enter its answers
-        with torch.no_grad():
-            return self.network(images).float()
+        with torch.inference_mode():
+            answered = self.network(images).float()
+        return answered.clone()  # a tensor that may enter a loss; what is made in that mode may not
 
     def promise(self, images: Tensor) -> Callable[[], Tensor]:
         """Start to `answer` and return what waits for it.

@@ -11,6 +11,7 @@ from deit.config.network import Family
 from deit.config.schema import Config
 from deit.config.teaching import TeacherSource
 from deit.data.datamodule import KeyedData
+from deit.data.packing import is_packed, packed
 from deit.data.sources import DataSet, open_dataset
 from deit.models.students import Student
 from deit.models.teachers import Ensemble, TeacherNetwork
@@ -50,7 +51,9 @@ def show(config: Config) -> float:
 
 def parts(config: Config, dataset: DataSet) -> tuple[KeyedData, Student, TeacherNetwork | Ensemble | None]:
     """What a run of ``config`` would work with, the weights fresh."""
-    data = keyed_data(config, dataset)
+    # Packed images are read as such; what is not packed yet stays as it is.
+    known = config.data.packed_side is not None and is_packed(dataset, config.data)
+    data = keyed_data(config, packed(dataset, config.data) if known else dataset)
     student = make_student(config, num_classes=data.num_classes)
     teacher = teachers.untrained(config, num_classes=data.num_classes) if config.uses_teacher else None
     return data, student, teacher
@@ -75,14 +78,17 @@ def _images(config: Config, dataset: DataSet, data: KeyedData) -> Rows:
     return [
         ("data", f"{config.data.name}: {len(dataset.train):,} training images of {data.num_classes:,} classes"),
         ("", f"{len(dataset.val):,} to choose checkpoints by, {len(dataset.test):,} to test on ({dataset.test_split})"),
-        ("decoding", f"{config.data.decode}{_packing(config)}"),
+        ("decoding", f"{config.data.decode}{_packing(config, dataset)}"),
         ("augmentation", f"crop {a.crop}, {a.auto_augment or 'no policy'}, erasing {a.erasing:g}, {mixing}"),
     ]
 
 
-def _packing(config: Config) -> str:
+def _packing(config: Config, dataset: DataSet) -> str:
     side = config.data.packed_side
-    return "" if side is None else f", from images packed at {side} pixels, which is done first if it never was"
+    if side is None:
+        return ""
+    first = "" if is_packed(dataset, config.data) else ", which is to be done first"
+    return f", from images packed at {side} pixels{first}"
 
 
 def _steps(config: Config, data: KeyedData) -> Rows:

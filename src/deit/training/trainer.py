@@ -18,9 +18,14 @@ from deit.training import progress
 from deit.training.finite import FiniteLoss
 from deit.training.folder import RunFolder
 
-# What Lightning warns of and we know: workers are data.workers' business, nothing is logged by the step, and one
-# of its own deprecated calls.
-for known in (".*does not have many workers.*", ".*smaller than the logging interval.*", ".*LeafSpec.*"):
+# What Lightning warns of and we know: workers are data.workers' business, nothing is logged by the step, averages are
+# synchronised before they are logged, and one of its own deprecated calls.
+for known in (
+    ".*does not have many workers.*",
+    ".*smaller than the logging interval.*",
+    ".*sync_dist=True.*",
+    ".*LeafSpec.*",
+):
     warnings.filterwarnings("ignore", message=known)
 
 

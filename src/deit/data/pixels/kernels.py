@@ -200,6 +200,21 @@ def normalise(pixels, planes, scale, shift):
 
 
 @compiled
+def normalise_mixed(first, second, first_planes, second_planes, scale, shift, share):
+    """Both as `normalise` makes them and mixed by ``share`` as `mix_pair` does, without coming back to them."""
+    count = first.shape[0] * first.shape[1]
+    a, b = first.reshape(3 * count), second.reshape(3 * count)
+    share = np.float32(share)
+    rest = np.float32(1) - share
+    for k in range(3):
+        factor, less = scale[k], shift[k]
+        c, d = first_planes[k].reshape(count), second_planes[k].reshape(count)
+        for i in range(count):
+            x, y = np.float32(a[3 * i + k]) * factor - less, np.float32(b[3 * i + k]) * factor - less
+            c[i], d[i] = x * share + y * rest, y * share + x * rest
+
+
+@compiled
 def mix_pair(first, second, share, top, left, height, width):
     """Mix two (3, H, W) float32 images with each other, in place: by ``share``, or by exchanging a box."""
     if height and width:
@@ -226,4 +241,5 @@ def warm_up() -> None:
     histograms(pixels)
     blended(pixels, pixels, 1.0)
     normalise(pixels, planes, unit, unit)
+    normalise_mixed(pixels, pixels, planes, planes.copy(), unit, unit, 0.5)
     mix_pair(planes, planes.copy(), 0.5, 0, 0, 0, 0)

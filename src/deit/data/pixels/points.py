@@ -13,27 +13,21 @@ SMOOTH = np.array([[1, 1, 1], [1, 5, 1], [1, 1, 1]], dtype=np.float32) / 13  # P
 
 def autocontrast(pixels: Pixels) -> Pixels:
     """Each channel stretched to all levels."""
-    tables = []
-    for counts in histograms(pixels):
-        present = np.flatnonzero(counts)
-        low, high = int(present[0]), int(present[-1])
-        scale = 255.0 / (high - low) if high > low else 1.0
-        tables.append(_bytes(LEVELS * scale - low * scale) if high > low else LEVELS)
-    return _through(pixels, np.stack(tables, axis=-1))
+    present = histograms(pixels) > 0
+    low, high = present.argmax(axis=1), 255 - present[:, ::-1].argmax(axis=1)
+    scale = 255.0 / np.maximum(high - low, 1)
+    stretched = _bytes(LEVELS[:, None] * scale - low * scale)
+    return _through(pixels, np.where(high > low, stretched, LEVELS[:, None]))
 
 
 def equalize(pixels: Pixels) -> Pixels:
     """Each channel's levels spread so that all occur about as often."""
-    return _through(pixels, np.stack([_equal(counts) for counts in histograms(pixels)], axis=-1))
-
-
-def _equal(counts: NDArray[np.int64]) -> NDArray:
-    present = counts[counts > 0]
-    step = int(present.sum() - present[-1]) // 255
-    if len(present) <= 1 or step == 0:
-        return LEVELS
-    below = np.concatenate(([0], np.cumsum(counts)[:-1]))
-    return np.minimum((step // 2 + below) // step, 255)
+    counts = histograms(pixels)
+    last = 255 - (counts[:, ::-1] > 0).argmax(axis=1)
+    step = (counts.sum(axis=1) - counts[np.arange(3), last]) // 255
+    below = np.cumsum(counts, axis=1) - counts
+    spread = np.minimum((step[:, None] // 2 + below) // np.maximum(step, 1)[:, None], 255)
+    return _through(pixels, np.where(step > 0, spread.T, LEVELS[:, None]))
 
 
 def invert(pixels: Pixels) -> Pixels:
