@@ -73,7 +73,7 @@ def _dying_with_parent() -> Callable[[], object] | None:
     if sys.platform != "linux":
         return None
     prctl = ctypes.CDLL(None).prctl
-    return lambda: prctl(DIES_WITH_PARENT, signal.SIGTERM)
+    return lambda: prctl(DIES_WITH_PARENT, signal.SIGKILL)  # Lightning's answer to SIGTERM may wait for data workers
 
 
 def _ended(results: Results, number: int, started: _Started) -> None:
