@@ -10,7 +10,7 @@ import os
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import NoReturn
@@ -23,11 +23,12 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config import rules
+from deit.config import cells, rules
 from deit.config.compose import typed
 from deit.config.errors import ConfigError
 from deit.config.mistakes import explain
 from deit.config.notes import notes_of
+from deit.config.schema import OF_SWEEP
 
 EXIT_USER_ERROR = 2
 FROZEN = ".preflight"  # folder in a sweep's: each job's configuration as it was checked
@@ -38,10 +39,15 @@ class Preflight(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         with _own_errors_end_the_program():
+            given = list(config.hydra.overrides.task)
             problems, notes = check(config)
+            if config.init == OF_SWEEP and start_of(Path(config.hydra.run.dir)) is None:
+                problems.append(cells.no_origin(given))
             if problems:
                 refuse(str(ConfigError.of(problems)))
-            _say([*repeated(list(config.hydra.overrides.task)), *notes])
+            if swept(config):
+                notes.insert(0, f"this is one run of a grid of {len(expand(given, swept(config)))}; -m runs them all")
+            _say([*repeated(given), *notes])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         with _own_errors_end_the_program():
@@ -68,22 +74,32 @@ def repeated(overrides: list[str]) -> list[str]:
     return [f"{key} is given {count} times; {last[key]} counts" for key, count in Counter(given).items() if count > 1]
 
 
-def expand(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each job of a sweep, in the order in which Hydra's basic sweeper numbers them."""
-    axes: list[list[str]] = []
-    for override in OverridesParser.create().parse_overrides(overrides):
+def swept(config: DictConfig) -> dict[str, str]:
+    """What an experiment's file sweeps over, by key, as one would type it (``hydra.sweeper.params``)."""
+    return {str(key): str(value) for key, value in (config.hydra.sweeper.get("params") or {}).items()}
+
+
+def expand(overrides: list[str], params: Mapping[str, str] | None = None) -> list[list[str]]:
+    """The overrides of each job of a sweep, in the order in which Hydra's basic sweeper numbers them.
+
+    params: What the sweeper's own settings sweep over; ``overrides`` win.
+    """
+    own = [f"{key}={value}" for key, value in (params or {}).items()]
+    axes: dict[str, list[str]] = {}
+    for override in OverridesParser.create().parse_overrides([*own, *overrides]):
+        key = override.get_key_element()
         if override.is_sweep_override() and override.is_discrete_sweep():
-            key = override.get_key_element()
-            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         elif not override.is_sweep_override():  # a continuous interval is chosen by an optimising sweeper later
             assert override.input_line is not None
-            axes.append([override.input_line])
-    return [list(job) for job in itertools.product(*axes)]
+            axes[key] = [override.input_line]
+    return [list(job) for job in itertools.product(*axes.values())]
 
 
 def check_sweep(config: DictConfig) -> tuple[list[str], list[str], list[DictConfig]]:
     """Problems of all jobs as lines ready to print, the notes of all jobs, each said once, and the jobs composed."""
-    jobs = expand(list(config.hydra.overrides.task))
+    jobs = expand(list(config.hydra.overrides.task), swept(config))
+    starts = cells.origins(jobs)
     lines: list[str] = []
     notes: Counter[str] = Counter()
     composed: list[DictConfig] = []
@@ -92,6 +108,8 @@ def check_sweep(config: DictConfig) -> tuple[list[str], list[str], list[DictConf
         try:
             composed.append(hydra.compose(config_name=config.hydra.job.config_name, overrides=overrides))
             problems, job_notes = check(composed[-1])
+            if composed[-1].init == OF_SWEEP and starts[number] is None:
+                problems.append(cells.no_origin(overrides))
         except HydraException as error:
             problems, job_notes = [explain(error)], []
         notes.update(job_notes)
@@ -111,6 +129,14 @@ def _freeze(config: DictConfig, composed: list[DictConfig]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for number, job in enumerate(composed):
         (folder / f"{number}.yaml").write_text(OmegaConf.to_yaml(job, sort_keys=True), encoding="utf-8")
+    starts = cells.origins(expand(list(config.hydra.overrides.task), swept(config)))
+    fine_tuned = {n: start for n, start in enumerate(starts) if start is not None and composed[n].init == OF_SWEEP}
+    cells.keep(folder, fine_tuned)
+
+
+def start_of(run: Path) -> Path | None:
+    """The folder of the job that one with ``init=sweep`` starts from; None if no sweep has made its folder."""
+    return cells.origin_of(run, FROZEN)
 
 
 def refuse_drift(raw: DictConfig) -> None:

@@ -14,7 +14,7 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from deit.config import compose
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, RunError
 from deit.config.schema import Config
 
 SCHEMA = 1
@@ -111,6 +111,16 @@ def finished(folder: Path, config: Config) -> dict[str, float] | None:
     if record is None or record.get("status") != "done" or record.get("fingerprint") != compose.fingerprint(config):
         return None
     return cast(dict[str, float], record["metrics"])
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Raise RunError unless ``folder`` holds a run that is done: one whose weights another run may start from."""
+    status = (_read(folder) or {"status": "not begun"})["status"]
+    if status != "done":
+        raise RunError(
+            f"this run starts from the best weights of {folder}, which is {status}; start the sweep again into its"
+            " folder (hydra.sweep.dir=<folder>) once that run is done"
+        )
 
 
 def _read(folder: Path) -> dict[str, object] | None:
