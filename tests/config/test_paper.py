@@ -46,7 +46,8 @@ def jobs(config: Callable[..., Config]) -> Callable[..., list[list[str]]]:
 
     def expanded(*overrides: str) -> list[list[str]]:
         config()  # tells Hydra where conf/ is
-        return expand(list(overrides), swept(compose("train", overrides=list(overrides), return_hydra_config=True)))
+        base = [override for override in overrides if "," not in override]  # Hydra composes a sweep's base so
+        return expand(list(overrides), swept(compose("train", overrides=base, return_hydra_config=True)))
 
     return expanded
 
@@ -138,6 +139,14 @@ def test_a_length_is_the_scales(config: Callable[..., Config]) -> None:
     assert config("scale=paper", "optim.paper_epochs=800").optim.epochs == 800
     assert config("scale.epochs=9", "optim.paper_epochs=1000").optim.epochs == 30
     assert config("optim.epochs=7").optim.epochs == 7
+
+
+def test_a_grid_at_nano_scale_has_shorter_runs(config: Callable[..., Config]) -> None:
+    figure3 = "experiment=paper/figure3_epochs"
+    assert config(figure3).optim.epochs == 12
+    assert config(figure3, "optim.paper_epochs=1000").optim.epochs == 40
+    assert config(figure3, "scale=paper", "optim.paper_epochs=1000").optim.epochs == 1000
+    assert config(figure3, "scale.epochs=45").optim.epochs == 45
 
 
 def test_fine_tuning_at_paper_scale_is_the_published_command(config: Callable[..., Config]) -> None:
