@@ -10,6 +10,7 @@ from hydra import compose
 
 from deit.config import cells, rules
 from deit.config.compose import plain
+from deit.config.notes import notes_of
 from deit.config.preflight import expand, swept
 from deit.config.schema import OF_SWEEP, Config
 from deit.report import published
@@ -138,7 +139,10 @@ def test_a_length_is_the_scales(config: Callable[..., Config]) -> None:
     assert lengths == [45, 60, 75, 120, 150]
     assert config("scale=paper", "optim.paper_epochs=800").optim.epochs == 800
     assert config("scale.epochs=9", "optim.paper_epochs=1000").optim.epochs == 30
-    assert config("optim.epochs=7").optim.epochs == 7
+    both = config("optim.epochs=7", "optim.paper_epochs=1000")
+    assert both.optim.epochs == 7
+    assert "optim.paper_epochs=1000 has no effect beside optim.epochs=7" in notes_of(both)
+    assert not any("paper_epochs" in note for note in notes_of(config("optim.paper_epochs=1000")))
 
 
 def test_a_grid_at_nano_scale_has_shorter_runs(config: Callable[..., Config]) -> None:

@@ -81,6 +81,11 @@ class RunFolder:
         last = self.checkpoints / "last.ckpt"
         return last if last.is_file() else None
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What run.json has of them: empty until the run is done."""
+        return cast(dict[str, float], self.record["metrics"])
+
     def done(self, metrics: dict[str, float], timing: dict[str, float], **facts: object) -> None:
         self.record.update(status="done", metrics=metrics, timing=timing, **facts)
         self._write()

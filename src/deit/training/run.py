@@ -89,7 +89,9 @@ def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
         _fit(trainer, module, data, config, run, opened)
         fit_seconds = time.perf_counter() - began
         trainer.test(module, data, ckpt_path=run.best_checkpoint, weights_only=True, verbose=False)
-        return _finish(trainer, module, run, config, dataset, fit_seconds)
+        result = _finish(trainer, module, run, config, dataset, fit_seconds)
+        loggers.summarise(opened, run.metrics)
+        return result
     finally:
         loggers.close(opened)
 
