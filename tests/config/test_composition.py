@@ -23,6 +23,7 @@ NEEDED = {
     "model=timm": ["model.net=resnet18"],
     "teacher=ensemble": ["teacher.members=[resnet18.tv_in1k,resnet50.tv_in1k]"],
     "augment=deit3": ["optim.loss=binary"],
+    "cell=from_average": ["init=sweep"],
 }
 OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent.name != "local")
 

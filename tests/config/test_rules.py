@@ -24,6 +24,7 @@ REFUSED = [
     (["trainer.accumulate=3"], ["3 accumulated batches"], ["optim.batch_size=60"]),
     (["optim.epochs=4", "optim.warmup_epochs=4"], ["optim.warmup_epochs=4 is not shorter than optim.epochs=4"], ["optim.warmup_epochs=1"]),
     (["optim.epochs=5", "optim.adapt=false"], ["optim.warmup_epochs=5 is not shorter"], ["optim.adapt=true"]),
+    (["optim.paper_epochs=0"], ["optim.paper_epochs=0 must be above zero"], ["optim.paper_epochs=300"]),
     (["optim.lr=5e-5"], ["optim.min_lr=1e-05 is above the peak rate 1.5625e-06"], ["optim.lr=1e-3"]),
     (["data=folder"], ["data=folder needs its folder; pass data.root="], ["data=digits"]),
     (["data=imagenet"], ["data=imagenet needs its folder; pass data.root="], ["data=digits"]),

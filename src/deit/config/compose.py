@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 
 from deit.config import rules
 from deit.config.errors import ConfigError
+from deit.config.execution import epochs_at_scale
 from deit.config.mistakes import known_keys, unknown_key
 from deit.config.schema import Config
 
@@ -29,6 +30,7 @@ NOT_FINGERPRINTED_KEYS = (
 def register() -> None:
     """Make the root dataclass the type of every YAML file; call it before Hydra composes anything."""
     ConfigStore.instance().store(name="schema", node=Config)
+    OmegaConf.register_new_resolver("epochs_at_scale", epochs_at_scale, replace=True)
 
 
 def typed(raw: DictConfig) -> Config:

@@ -8,6 +8,14 @@ from omegaconf import II, MISSING
 from deit.config.errors import nearest
 from deit.config.values import Choice, not_positive, outside
 
+PAPER_EPOCHS = 300
+"""Epochs that the paper trains for unless it says otherwise (Table 9)."""
+
+
+def epochs_at_scale(paper_epochs: int, scale_epochs: int) -> int:
+    """The length of what the paper calls ``paper_epochs``, where 300 are ``scale_epochs``; YAML may call it, too."""
+    return max(1, round(paper_epochs * scale_epochs / PAPER_EPOCHS))
+
 
 class OptimizerKind(Choice):
     """The optimisers that the paper compares (Table 8)."""
@@ -46,7 +54,9 @@ class Optim:
     """Whether lr is per 512 samples, or is the peak rate itself."""
     batch_size: int = II("scale.batch_size")
     """Samples an optimiser step, over all devices and accumulated batches."""
-    epochs: int = II("scale.epochs")
+    epochs: int = II("epochs_at_scale:${optim.paper_epochs},${scale.epochs}")
+    paper_epochs: int = PAPER_EPOCHS
+    """Length by the paper's name for it (Figure 3: 300 to 1000), 300 being what the scale has; epochs wins over it."""
     warmup_epochs: int = II("scale.warmup_epochs")
     adapt: bool = True
     """Whether the scale's batch and warm-up give way where the images or the epochs are too few for them."""
@@ -78,6 +88,7 @@ class Optim:
         yield from outside("optim.momentum", self.momentum, 0, 1, open_high=True)
         yield from outside("optim.warmup_lr", self.warmup_lr, 0, 1)
         yield from outside("optim.min_lr", self.min_lr, 0, 1)
+        yield from not_positive(optim__paper_epochs=self.paper_epochs)
         if self.ema is not None:
             yield from outside("optim.ema", self.ema, 0, 1, open_low=True, open_high=True)
         elif self.ema_chosen:

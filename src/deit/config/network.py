@@ -76,6 +76,13 @@ class Scale:
     warmup_epochs: int = MISSING
     lr: float = MISSING
     """AdamW's peak learning rate per 512 samples of a batch; the paper: 5e-4 (Table 9)."""
+    grid_epochs: int = MISSING
+    """What ``epochs`` is in the paper's grids (experiment=paper/…), of which some have two dozen runs."""
+    finetune_epochs: int = MISSING
+    """Length of a fine-tuning at another resolution; the official code: 30."""
+    finetune_batch_size: int = MISSING
+    finetune_lr: float = MISSING
+    """Its learning rate after the warm-up, not scaled by the batch; the official code: 5e-6."""
 
     def problems(self) -> Iterator[str]:
         yield from not_positive(

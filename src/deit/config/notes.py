@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from deit.config.execution import PAPER_EPOCHS, epochs_at_scale
 from deit.config.material import IN_MEMORY, NO_PACK, DataKind, MixMode
 from deit.config.network import Family, Model, Resampling
 from deit.config.schema import Config
@@ -23,6 +24,9 @@ def _student_notes(c: Config) -> Iterator[str]:
         yield "model.eval_mode=true trains without model.drop_path and model.dropout"
     if c.model.float32_attention and c.trainer.precision == "32-true":
         yield "model.float32_attention has no effect with trainer.precision=32-true"
+    by_name = epochs_at_scale(c.optim.paper_epochs, c.scale.epochs)
+    if c.init is None and c.optim.paper_epochs != PAPER_EPOCHS and c.optim.epochs != by_name:
+        yield f"optim.paper_epochs={c.optim.paper_epochs} has no effect beside optim.epochs={c.optim.epochs}"
     if c.init is None and c.init_positions is not Resampling.official:
         yield "init_positions has no effect without init"
     if c.optim.decay_dist_token and not c.token:

@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,11 +23,12 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config import ledger, rules
+from deit.config import cells, ledger, rules
 from deit.config.compose import typed
 from deit.config.errors import ConfigError
 from deit.config.mistakes import explain
 from deit.config.notes import notes_of
+from deit.config.schema import OF_SWEEP
 
 EXIT_USER_ERROR = 2
 
@@ -37,10 +38,15 @@ class Preflight(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         with own_errors_end_the_program():
+            given = list(config.hydra.overrides.task)
             problems, notes = check(config)
+            if config.init == OF_SWEEP and start_of(Path(config.hydra.run.dir)) is None:
+                problems.append(cells.no_origin(given))
             if problems:
                 refuse(str(ConfigError.of(problems)))
-            say([*repeated(list(config.hydra.overrides.task)), *notes])
+            if swept(config):
+                notes.insert(0, f"this is one run of a grid of {len(expand(given, swept(config)))}; -m runs them all")
+            say([*repeated(given), *notes])
 
 
 def check(raw: DictConfig) -> tuple[list[str], list[str]]:
@@ -59,17 +65,26 @@ def repeated(overrides: list[str]) -> list[str]:
     return [f"{key} is given {count} times; {last[key]} counts" for key, count in Counter(given).items() if count > 1]
 
 
-def expand(overrides: list[str]) -> list[list[str]]:
-    """The overrides of each job of a sweep, in the order in which Hydra's basic sweeper numbers them."""
-    axes: list[list[str]] = []
-    for override in OverridesParser.create().parse_overrides(overrides):
+def swept(config: DictConfig) -> dict[str, str]:
+    """What an experiment's file sweeps over, by key, as one would type it (``hydra.sweeper.params``)."""
+    return {str(key): str(value) for key, value in (config.hydra.sweeper.get("params") or {}).items()}
+
+
+def expand(overrides: list[str], params: Mapping[str, str] | None = None) -> list[list[str]]:
+    """The overrides of each job of a sweep, in the order in which Hydra's basic sweeper numbers them.
+
+    params: What the sweeper's own settings sweep over; ``overrides`` win.
+    """
+    own = [f"{key}={value}" for key, value in (params or {}).items()]
+    axes: dict[str, list[str]] = {}
+    for override in OverridesParser.create().parse_overrides([*own, *overrides]):
+        key = override.get_key_element()
         if override.is_sweep_override() and override.is_discrete_sweep():
-            key = override.get_key_element()
-            axes.append([f"{key}={value}" for value in override.sweep_string_iterator()])
+            axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
         elif not override.is_sweep_override():  # a continuous interval is chosen by an optimising sweeper later
             assert override.input_line is not None
-            axes.append([override.input_line])
-    return [list(job) for job in itertools.product(*axes)]
+            axes[key] = [override.input_line]
+    return [list(job) for job in itertools.product(*axes.values())]
 
 
 @dataclass
@@ -80,6 +95,8 @@ class Grid:
     """The overrides of each."""
     composed: list[DictConfig] = field(default_factory=list)
     """The configuration of each; as many as there are jobs if there are no problems."""
+    starts: dict[int, int] = field(default_factory=dict)
+    """From which job's weights a job starts, where it is to (``init=sweep``)."""
     problems: list[str] = field(default_factory=list)
     """Lines ready to print."""
     notes: list[str] = field(default_factory=list)
@@ -88,13 +105,19 @@ class Grid:
 
 def check_sweep(config: DictConfig) -> Grid:
     """Compose and check every job that ``config``, the base of a sweep, leads to."""
-    grid = Grid(expand(list(config.hydra.overrides.task)))
+    grid = Grid(expand(list(config.hydra.overrides.task), swept(config)))
+    origins = cells.origins(grid.jobs)
     notes: Counter[str] = Counter()
     num_invalid = 0
     for number, overrides in enumerate(grid.jobs):
         try:
             grid.composed.append(hydra.compose(config_name=config.hydra.job.config_name, overrides=overrides))
             problems, job_notes = check(grid.composed[-1])
+            if grid.composed[-1].init == OF_SWEEP:
+                if (origin := origins[number]) is None:
+                    problems.append(cells.no_origin(overrides))
+                else:
+                    grid.starts[number] = origin
         except HydraException as error:
             problems, job_notes = [explain(error)], []
         notes.update(job_notes)
@@ -105,6 +128,11 @@ def check_sweep(config: DictConfig) -> Grid:
         grid.problems.insert(0, f"{num_invalid} of {len(grid.jobs)} jobs are invalid; nothing was started:")
     grid.notes = [f"{note} ({count} of {len(grid.jobs)} jobs)" for note, count in notes.items()]
     return grid
+
+
+def start_of(run: Path) -> Path | None:
+    """The folder of the job that one with ``init=sweep`` starts from; None if no sweep has made its folder."""
+    return cells.origin_of(run, ledger.FROZEN)
 
 
 def refuse_drift(raw: DictConfig) -> None:

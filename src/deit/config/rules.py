@@ -12,7 +12,7 @@ from deit.config import layout, published
 from deit.config.adapt import adapted
 from deit.config.execution import LabelLoss, Trainer
 from deit.config.material import DataKind, MixMode
-from deit.config.schema import PUBLISHED, Config
+from deit.config.schema import OF_SWEEP, PUBLISHED, Config
 from deit.config.teaching import BankMode, TeacherSource
 
 TEACHERS = "regnety_040, regnety_080, regnety_120, regnety_160, resnet50, efficientnet_b0 to efficientnet_b5, deit_b"
@@ -178,6 +178,8 @@ def start_weights_exist(c: Config) -> Iterator[str]:
     if c.init is None:
         if c.init_ema:
             yield "init_ema=true, but there is no init; pass init=<checkpoint of a student>"
+    elif c.init == OF_SWEEP:
+        pass  # the preflight knows the other jobs
     elif not c.init.startswith(PUBLISHED) and not Path(c.init).is_file():
         yield (
             f"init={c.init} is not a file; pass init=<checkpoint of a student>, or"

@@ -15,6 +15,7 @@ from deit.config.network import Model, Resampling, Resolution, Scale
 from deit.config.teaching import Distill, Teacher, TeacherSource
 
 PUBLISHED = "timm:"  # what `init` begins with where it names published weights and no file
+OF_SWEEP = "sweep"  # what `init` is where an earlier job of the same sweep has the weights
 
 
 @dataclass(kw_only=True)
@@ -26,7 +27,8 @@ class Config:
     seed: int = 0
     """Of initial weights, augmentation, mixing and dropout."""
     init: str | None = None
-    """Weights the student starts from, at any resolution: a file, or timm:<name of published weights>."""
+    """Weights the student starts from, at any resolution: a file, timm:<name of published weights>, or sweep: those of
+    the earlier job of the same sweep whose cell is the beginning of this one's, all else being the same."""
     init_ema: bool = False
     """Take the averaged weights of ``init``, where it holds both."""
     init_positions: Resampling = Resampling.official

@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,18 +30,25 @@ def num_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def run_all(results: Results, waiting: Sequence[int], *, at_once: int, settings: Sequence[str]) -> None:
+def run_all(
+    results: Results, waiting: Sequence[int], *, at_once: int, settings: Sequence[str], starts: Mapping[int, int]
+) -> None:
     """Run the jobs numbered ``waiting``, so many at once; one that fails does not stop the others.
 
-    settings: overrides of Hydra's own that every job gets. However this function ends, no process is left.
+    settings: overrides of Hydra's own that every job gets. starts: which job another one must wait for, because it
+    starts from its weights. However this function ends, no process is left.
     """
     left = list(waiting)
     what = ledger.varied(results.jobs)
     running: dict[int, _Started] = {}
     try:
         while left or running:
-            while left and len(running) < at_once:
-                number = left.pop(0)
+            while len(running) < at_once:
+                ready = [number for number in left if starts.get(number) not in (*left, *running)]
+                if not ready:
+                    break
+                number = ready[0]
+                left.remove(number)
                 running[number] = _start(results, number, settings)
                 _say(f"#{number} starts: {what[number]} ({results.folder(number) / LOG})")
             time.sleep(0.05)

@@ -4,7 +4,7 @@ import atexit
 import logging
 import math
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -12,7 +12,7 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from deit.config import ledger, preflight
+from deit.config import cells, ledger, preflight
 from deit.config.compose import typed
 from deit.config.errors import ConfigError
 from deit.config.ledger import State
@@ -67,6 +67,7 @@ class Sweep(Callback):
         _held.append(ledger.hold(sweep))
         added = ledger.refuse_another_grid(sweep, texts)
         ledger.freeze(sweep, texts)
+        cells.keep(sweep / ledger.FROZEN, grid.starts)
         states = [ledger.state(sweep / str(number), resume=job.resume) for number, job in enumerate(configs)]
         said = f"{sweep}: {ledger.counted(states)}{f'; {added} of them new in this sweep' if added else ''}"
         sys.stdout.write(f"{said}\n")
@@ -74,14 +75,16 @@ class Sweep(Callback):
         self.results = Results(sweep, grid.jobs)
         atexit.register(self.results.show)  # an interrupted sweep says what is left
         if configs[0].resources.jobs != 1:
-            self._run_side_by_side(config, configs[0], states)
+            self._run_side_by_side(config, configs[0], states, grid.starts)
 
-    def _run_side_by_side(self, config: DictConfig, first: Config, states: list[State]) -> None:
+    def _run_side_by_side(
+        self, config: DictConfig, first: Config, states: list[State], starts: Mapping[int, int]
+    ) -> None:
         assert self.results is not None
         waiting = [number for number, state in enumerate(states) if state is not State.done]
         at_once = first.resources.jobs or side_by_side.num_cores()
         settings = [one for one in config.hydra.overrides.hydra if not one.startswith(_OF_THE_SWEEP)]
-        side_by_side.run_all(self.results, waiting, at_once=at_once, settings=settings)
+        side_by_side.run_all(self.results, waiting, at_once=at_once, settings=settings, starts=starts)
         raise SystemExit(self.results.show())
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: object) -> None:

@@ -7,10 +7,9 @@ fine-tuned from under ``pretraining.``; a run that started from fresh weights is
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
+from deit.config.execution import PAPER_EPOCHS
 from deit.report.folders import Run
 
-PAPER_EPOCHS = 300
-"""Epochs that the paper trains for unless it says otherwise (Table 9)."""
 PRETRAINING = "pretraining."
 
 DERIVED = {

@@ -14,7 +14,7 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from deit.config import compose
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, RunError
 from deit.config.schema import Config
 
 SCHEMA = 1
@@ -81,6 +81,11 @@ class RunFolder:
         last = self.checkpoints / "last.ckpt"
         return last if last.is_file() else None
 
+    @property
+    def metrics(self) -> dict[str, float]:
+        """What run.json has of them: empty until the run is done."""
+        return cast(dict[str, float], self.record["metrics"])
+
     def done(self, metrics: dict[str, float], timing: dict[str, float], **facts: object) -> None:
         self.record.update(status="done", metrics=metrics, timing=timing, **facts)
         self._write()
@@ -111,6 +116,16 @@ def finished(folder: Path, config: Config) -> dict[str, float] | None:
     if record is None or record.get("status") != "done" or record.get("fingerprint") != compose.fingerprint(config):
         return None
     return cast(dict[str, float], record["metrics"])
+
+
+def refuse_unfinished(folder: Path) -> None:
+    """Raise RunError unless ``folder`` holds a run that is done: one whose weights another run may start from."""
+    status = (_read(folder) or {"status": "not begun"})["status"]
+    if status != "done":
+        raise RunError(
+            f"this run starts from the best weights of {folder}, which is {status}; start the sweep again into its"
+            " folder (hydra.sweep.dir=<folder>) once that run is done"
+        )
 
 
 def _read(folder: Path) -> dict[str, object] | None:

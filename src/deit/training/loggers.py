@@ -2,15 +2,19 @@
 
 import logging
 import os
+from collections.abc import Mapping
 
 from lightning.pytorch.loggers import Logger, TensorBoardLogger, WandbLogger
 
 from deit.config import compose
+from deit.config.preflight import frozen_run
 from deit.config.schema import Config
 from deit.training.csvlog import MetricsFile
-from deit.training.folder import RunFolder
+from deit.training.folder import RunFolder, is_rank_zero
 
 log = logging.getLogger(__name__)
+
+LONGEST_TAG = 64  # characters that Weights & Biases takes
 
 
 def build(config: Config, run: RunFolder) -> list[Logger]:
@@ -30,6 +34,28 @@ def close(loggers: list[Logger]) -> None:
             logger.experiment.finish()
 
 
+def summarise(loggers: list[Logger], metrics: Mapping[str, float]) -> None:
+    """Put the metrics of run.json where a run is summarised; of curves only the last value would stand there."""
+    for logger in loggers:
+        if isinstance(logger, WandbLogger) and is_rank_zero():
+            logger.experiment.summary.update(dict(metrics))
+
+
+def tags(config: Config) -> list[str]:
+    """What was chosen of each group that experiments compare, as one would type it."""
+    chosen = {
+        "model": config.model.name,
+        "teacher": config.teacher.name if config.uses_teacher else "none",
+        "distill": config.distill.method,
+        "scale": config.scale.name,
+        "resolution": config.resolution.name,
+        "data": config.data.name,
+        "augment": config.augment.name,
+        "optim": config.optim.kind,
+    }
+    return [f"{group}={option}"[:LONGEST_TAG] for group, option in chosen.items()]
+
+
 def _wandb(config: Config, run: RunFolder) -> WandbLogger:
     import wandb  # takes half a second, and only runs that ask for it should pay
 
@@ -44,7 +70,8 @@ def _wandb(config: Config, run: RunFolder) -> WandbLogger:
         entity=config.logger.wandb.entity,
         name=config.name,
         id=f"{run.path.parent.name}-{run.path.name}".replace("/", "-"),
-        group=run.path.parent.name,
+        group=run.path.parent.name if frozen_run(run.path).is_file() else None,
+        tags=tags(config),
         save_dir=run.path,
         offline=not online,
         mode="online" if online else "offline",  # `offline` alone is ignored once a process has had a session

@@ -9,10 +9,11 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.loggers import Logger
 
-from deit.config import rules
+from deit.config import cells, rules
 from deit.config.adapt import adapted
 from deit.config.errors import ConfigError
-from deit.config.schema import Config
+from deit.config.preflight import start_of
+from deit.config.schema import OF_SWEEP, Config
 from deit.config.teaching import TeacherSource
 from deit.data.datamodule import KeyedData
 from deit.data.packing import packed
@@ -25,7 +26,7 @@ from deit.training import loggers, summary, teachers
 from deit.training.banks import BankCheck, targets
 from deit.training.csvlog import MetricsFile
 from deit.training.decisions import TeacherCheck
-from deit.training.folder import RunFolder, finished, is_rank_zero
+from deit.training.folder import RunFolder, finished, is_rank_zero, refuse_unfinished
 from deit.training.modules import DistillationModule, StudentModule
 from deit.training.trainer import BestCheckpoint, refuse_missing_devices, run_trainer
 
@@ -40,7 +41,10 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
 
     Raises:
         ConfigError: for mistakes that only the data or the weights could reveal.
+        RunError: if it starts from a job of its sweep that is not done.
     """
+    starts_from_job = config.init == OF_SWEEP
+    config = cells.placed(config, overrides, start_of(folder))
     if config.resume == "auto" and (known := finished(folder, config)) is not None:
         log.info(f"{folder} is done already, with test/acc1 {known['test/acc1']:.2f}; resume=never would run it again")
         return known["test/acc1"]
@@ -48,6 +52,8 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     dataset = open_dataset(config.data)
     run = RunFolder(folder, config, overrides)
     try:
+        if starts_from_job:
+            refuse_unfinished(Path(str(config.init)).parents[1])
         return _train(suited(config, dataset), run, packed(dataset, config.data))
     except BaseException as error:
         run.stopped(error)
@@ -80,7 +86,9 @@ def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
         _fit(trainer, module, data, config, run, opened)
         fit_seconds = time.perf_counter() - began
         trainer.test(module, data, ckpt_path=run.best_checkpoint, weights_only=True, verbose=False)
-        return _finish(trainer, module, run, config, dataset, fit_seconds)
+        result = _finish(trainer, module, run, config, dataset, fit_seconds)
+        loggers.summarise(opened, run.metrics)
+        return result
     finally:
         loggers.close(opened)
 

@@ -1,0 +1,41 @@
+"""What Weights & Biases is given, read back from the files of runs without a key."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import wandb.util
+from test_runs import TINY
+
+from conftest import Outcome
+
+
+def records(run: Path) -> list[dict]:
+    (file,) = run.glob("wandb/offline-run-*/run-*.wandb")
+    line = [wandb.util.get_core_path(), "leet", "inspect", "--no-observability", "--json", "--run-file", str(file)]
+    said = subprocess.run(line, capture_output=True, text=True, check=True, timeout=60).stdout
+    return [json.loads(text) for text in said.splitlines()]
+
+
+@pytest.mark.slow
+def test_each_job_of_a_sweep_is_a_run_of_its_own_in_the_sweeps_group(
+    deit_train: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    settings = (*TINY, "distill=none", "logger=wandb", "seed=0,1", "hydra.sweep.dir=logs/mine", "-m")
+    outcome = deit_train(*settings)
+    assert outcome.status == 0, outcome.said
+    assert outcome.said.count("wandb sync") == 2, "offline without a key, and how to upload"
+    for job in ("0", "1"):
+        folder = tmp_path / "logs/mine" / job
+        found = records(folder)
+        (run,) = (record["run"] for record in found if record["type"] == "run")
+        assert (run["run_group"], run["run_id"]) == ("mine", f"mine-{job}")
+        assert {"model=deit_ti", "teacher=none", "distill=none", "scale=nano", "data=digits"} <= set(run["tags"])
+        (config,) = (record["config"]["update"] for record in found if record["type"] == "config")
+        assert (config["seed"], config["optim"]["epochs"]) == (int(job), 2)
+        summaries = [record["summary"]["update"] for record in found if record["type"] == "summary"]
+        metrics = json.loads((folder / "run.json").read_text())["metrics"]
+        assert metrics in summaries
+        assert [record["exit"]["exit_code"] for record in found if record["type"] == "exit"] == [0]
