@@ -68,6 +68,7 @@ REFUSED = [
     (["model=timm"], ["model=timm needs a network"], ["model.net=resnet18"]),
     (["model.net=resnet18"], ["would be ignored with model=deit_ti"], ["model.net=null"]),
     (["model=cait_xxs24", "model.layer_scale=null"], ["is built on LayerScale"], ["model.layer_scale=1e-5"]),
+    (["data=hf", "data.path=x", "data.pack=20"], ["data.pack=20 packs images smaller", "28 pixels", "data.pack=32"], ["data.pack=32"]),
     (["logger.csv=false"], ["cannot be switched off"], ["logger.csv=true"]),
 ]  # fmt: skip
 
