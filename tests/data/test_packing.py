@@ -155,6 +155,27 @@ def test_half_a_pixel_file_is_gone_on_with(pack: Callable[..., DataSet]) -> None
         assert {name: (folder / name).read_bytes() for name in whole} == whole
 
 
+def test_a_folder_that_is_whole_is_read_and_not_written_to(
+    pack: Callable[..., DataSet], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pack("data.pack_path=shared")
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("read-only")
+
+    monkeypatch.setattr(packing, "only_one", refuse)
+    assert len(pack("data.pack_path=shared").train.source) == 36
+
+
+def test_a_full_disk_is_told(pack: Callable[..., DataSet], monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(packing, "_write", full)
+    with pytest.raises(RunError, match=r"takes no more .*No space left on device.*data\.pack_path="):
+        pack()
+
+
 @pytest.mark.slow
 def test_a_packer_that_is_killed_packs_the_same_bytes(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for copy in range(60):

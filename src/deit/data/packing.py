@@ -49,16 +49,19 @@ def packed(dataset: DataSet, data: Data) -> DataSet:
 
     Raises:
         ConfigError: if ``data.pack_path`` holds other images.
-        RunError: naming the images that cannot be decoded.
+        RunError: as `build`.
     """
     if data.packed_side is None:
         return dataset
     source = dataset.train.source
     identity = identity_of(source, data)
     folder = folder_of(identity, data)
-    with only_one(folder.with_name(f"{folder.name}.lock"), f"packing the same images into {folder}"):
-        claim(folder, identity)
-        build(source, data.packed_side, folder, workers=data.workers)
+    if _is_whole(folder, source):
+        claim(folder, identity)  # nothing is written: the folder may be another's, to be read only
+    else:
+        with only_one(folder.with_name(f"{folder.name}.lock"), f"packing the same images into {folder}"):
+            claim(folder, identity)
+            build(source, data.packed_side, folder, workers=data.workers)
     images = PackedImages(source, folder)
     images.check(data.packed_side)
     return replace(dataset, train=replace(dataset.train, source=images))
@@ -67,7 +70,10 @@ def packed(dataset: DataSet, data: Data) -> DataSet:
 def is_packed(dataset: DataSet, data: Data) -> bool:
     """Whether the training images were packed before."""
     source = dataset.train.source
-    folder = folder_of(identity_of(source, data), data)
+    return _is_whole(folder_of(identity_of(source, data), data), source)
+
+
+def _is_whole(folder: Path, source: ImageSource) -> bool:
     return (folder / SIZES).is_file() and (folder / SIZES).stat().st_size == 8 * len(source)
 
 
@@ -146,7 +152,9 @@ def claim(folder: Path, identity: Mapping[str, object]) -> None:
     text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
     if not path.is_file():
         folder.mkdir(parents=True, exist_ok=True)
-        path.write_text(text, encoding="utf-8")
+        draft = path.with_name(f".{IDENTITY}")
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
     elif path.read_text(encoding="utf-8") != text:
         raise ConfigError(
             f"data.pack_path={folder} holds other images, or of another size; pass another data.pack_path, or leave it"
@@ -184,7 +192,7 @@ def build(source: ImageSource, side: int, folder: Path, *, workers: int) -> None
     """Pack what is not packed yet, with so many processes besides this one; the bytes do not depend on their number.
 
     Raises:
-        RunError: naming the images that cannot be decoded; those before the first of them are kept.
+        RunError: naming the images that cannot be decoded, or why nothing can be written; what is packed is kept.
     """
     sizes = folder / SIZES
     done = sizes.stat().st_size // 8 if sizes.is_file() else 0
@@ -201,8 +209,14 @@ def build(source: ImageSource, side: int, folder: Path, *, workers: int) -> None
     )
     kept = np.fromfile(sizes, np.int32, 2 * done).reshape(-1, 2) if done else np.empty((0, 2), np.int32)
     size = 3 * int(kept.astype(np.int64).prod(axis=1).sum())
-    with _continued(folder / PIXELS, size) as pixels, _continued(sizes, 8 * done) as index:
-        broken = _write(_said(iter(loader), len(source) - done), pixels, index)
+    try:
+        with _continued(folder / PIXELS, size) as pixels, _continued(sizes, 8 * done) as index:
+            broken = _write(_said(iter(loader), len(source) - done), pixels, index)
+    except OSError as error:  # a full disk, most likely
+        raise RunError(
+            f"{folder} takes no more ({error}); what is packed stays: make room and start again, or pass"
+            " data.pack_path=<folder elsewhere>"
+        ) from error
     if broken:
         more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
         raise RunError(
