@@ -13,6 +13,11 @@ MISTAKES = [
     ("model.hedas=3", ["model.hedas is no key", "did you mean model.heads"]),
     ("optim.learning_rate=1", ["optim.learning_rate is no key", "possible below optim: kind, lr"]),
     ("modle=deit_s", ["modle is no key", "did you mean model="]),
+    (
+        "experiment=paper/table3_distil",
+        ["is unknown; possible: official/", "pass experiment=paper/table3_distillation"],
+    ),
+    ("cell=[none,up_38]", ["cell=up_38 is unknown", "soft, ti", "pass cell=up_384"]),
     ("teacher=regnety_16", ["teacher=regnety_16 is unknown", "pass teacher=regnety_160"]),
     ("optim.lr=abc", ["optim.lr=abc is of the wrong type", "a number"]),
     ("optim.epochs=1.5", ["optim.epochs=1.5 is of the wrong type", "a whole number"]),

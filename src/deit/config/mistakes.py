@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
+from pathlib import Path
 from typing import get_args, get_type_hints
 
 from deit.config.errors import nearest
@@ -68,14 +69,21 @@ def unknown_key(key: str) -> str:
 
 
 def _unknown_option(text: str) -> str | None:
-    found = re.search(r"Could not find '(\w+)/([^']*)'", text)
+    found = re.search(r"Could not (?:find|load) '(\w+)/([^']*)'", text)
     if found is None:
         return None
     group, given = found.groups()
-    options = re.findall(r"^\t(\S+)$", text, re.MULTILINE)
+    options = re.findall(r"^\t(\S+)$", text, re.MULTILINE) or _files_of(group, text)
     guess = nearest(given, options)
     message = f"{group}={given} is unknown; possible: {', '.join(options)}"
     return message + f"; pass {group}={guess or (options[0] if options else '<option>')}"
+
+
+def _files_of(group: str, text: str) -> list[str]:
+    """The options of a group, where Hydra names none: those in folders of their own, and the pieces of a list."""
+    place = re.search(r"provider=main, path=file://(.*)", text)
+    folder = Path(place.group(1)) / group if place else Path()
+    return sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml")) if place else []
 
 
 def _wrong_type(text: str) -> str | None:
