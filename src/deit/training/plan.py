@@ -39,7 +39,7 @@ def show(config: Config) -> float:
         _student(config, student),
         _images(config, dataset, data),
         _steps(config, data),
-        _teacher(config, dataset, teacher),
+        _teacher(config, data.dataset, teacher),
         _cost(config, data, probe.measure(config, data, student, teacher)),
     ):
         for row in rows:
