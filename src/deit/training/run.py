@@ -24,6 +24,7 @@ from deit.models.teachers import FrozenTeacher
 from deit.models.weights import load_student
 from deit.training import loggers, summary, teachers
 from deit.training.banks import BankCheck, targets
+from deit.training.closing import Closing
 from deit.training.csvlog import MetricsFile
 from deit.training.decisions import TeacherCheck
 from deit.training.folder import RunFolder, finished, is_rank_zero, refuse_unfinished
@@ -81,12 +82,13 @@ def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
     module = build_module(config, dataset, teacher)
     opened = loggers.build(config, run)
     try:
-        trainer = run_trainer(config, run, opened, _checks(config, module, data))
+        closing = Closing(config, run, data)
+        trainer = run_trainer(config, run, opened, [*_checks(config, module, data), closing])
         began = time.perf_counter()
         _fit(trainer, module, data, config, run, opened)
         fit_seconds = time.perf_counter() - began
         trainer.test(module, data, ckpt_path=run.best_checkpoint, weights_only=True, verbose=False)
-        result = _finish(trainer, module, run, config, dataset, fit_seconds)
+        result = _finish(trainer, module, run, config, dataset, fit_seconds, closing)
         loggers.summarise(opened, run.metrics)
         return result
     finally:
@@ -180,7 +182,13 @@ def _fit(
 
 
 def _finish(
-    trainer: Trainer, module: StudentModule, run: RunFolder, config: Config, dataset: DataSet, fit_seconds: float
+    trainer: Trainer,
+    module: StudentModule,
+    run: RunFolder,
+    config: Config,
+    dataset: DataSet,
+    fit_seconds: float,
+    closing: Closing,
 ) -> float:
     """Record the result and show it."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
@@ -190,12 +198,12 @@ def _finish(
     assert best is not None, "every epoch ends with validation"
     metrics["val/acc1"] = float(best)
     parameters = sum(parameter.numel() for parameter in module.student.parameters())
-    timing = {"fit_s": fit_seconds, "images_per_s": module.images_per_s}
+    timing = {"fit_s": fit_seconds, "images_per_s": module.images_per_s} | closing.timing
     facts: dict[str, object] = {
         "test_split": dataset.test_split,
         "parameters": parameters,
         "dry_run": config.is_dry_run,
-    }
+    } | closing.facts
     if isinstance(module, DistillationModule):
         timing["teacher_s"] = module.teacher_time.total()
         facts["teacher"] = module.teacher_views
