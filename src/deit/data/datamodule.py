@@ -122,6 +122,11 @@ class KeyedData(LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._eval_loader(self.dataset.test)
 
+    def test_sample(self, most: int) -> DataLoader:
+        """Loader of at most so many images of the test split, evenly spread over it."""
+        split = self.dataset.test
+        return self._eval_loader(Split(split.source, split.indices[:: -(-len(split) // most)]))
+
     def transfer_batch_to_device(
         self, batch: RawBatch | EvalBatch, device: torch.device, dataloader_idx: int
     ) -> RawBatch | EvalBatch:
