@@ -179,10 +179,14 @@ class StudentModule(Classifier):
         self.record(batch, {"loss": loss})
         return loss
 
+    def measured(self) -> tuple[Callable[[Tensor], Heads], Callable[[Tensor], Heads] | None]:
+        """The weights whose accuracy counts, and the others where a moving average is kept."""
+        if self.average is not None and self.optim.ema_chosen:
+            return self.average, self.student
+        return self.student, self.average
+
     def evaluate(self, batch: EvalBatch, stage: str) -> dict[str, Tensor]:
-        chosen, other = self.student, self.average
-        if other is not None and self.optim.ema_chosen:
-            chosen, other = other, chosen
+        chosen, other = self.measured()
         answer: Heads = chosen(batch.images)
         scores = heads.by_head(*answer, fusion=self.fusion)
         values = {f"acc1_{name}".rstrip("_"): metrics.correct(s, batch.labels) for name, s in scores.items()}

@@ -79,9 +79,10 @@ def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
     data = keyed_data(config, dataset)  # first, for its mistakes are told sooner than a teacher is fitted
     teacher = teachers.obtain(config, dataset)
     module = build_module(config, dataset, teacher)
-    opened = loggers.build(config, run)
+    opened = loggers.build(config, run, data)
     try:
-        trainer = run_trainer(config, run, opened, _checks(config, module, data))
+        extra = [*_checks(config, module, data), *loggers.showcases(opened)]
+        trainer = run_trainer(config, run, opened, extra)
         began = time.perf_counter()
         _fit(trainer, module, data, config, run, opened)
         fit_seconds = time.perf_counter() - began
