@@ -103,6 +103,7 @@ def open_run(config: Config, folder: Path, showcase: Showcase) -> WandbRun:
     own.mkdir(parents=True, exist_ok=True)
     for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
         os.environ.setdefault(variable, str(own.absolute()))  # a later sync needs them beside the run
+    os.environ.setdefault("WANDB_SILENT", "true")  # it would ask the network for a name to greet
     mode, why = _mode()
     if mode == "online":
         run = WandbRun(config, folder, mode, showcase)
