@@ -28,6 +28,12 @@ def uploads(found: list[dict]) -> dict[str, Path]:
     return {entry["path"]: Path(entry["local_path"]) for one in artifacts for entry in one["manifest"]["contents"]}
 
 
+def keys(found: list[dict]) -> set[str]:
+    """What panels can be made of: metrics and tables by name."""
+    history = [record["history"]["item"] for record in found if record["type"] == "history"]
+    return {key.removesuffix("._type") for item in history for key in item}
+
+
 @pytest.mark.slow
 def test_each_job_of_a_sweep_is_a_run_of_its_own_in_the_sweeps_group(
     deit_train: Callable[..., Outcome], tmp_path: Path
@@ -55,3 +61,7 @@ def test_each_job_of_a_sweep_is_a_run_of_its_own_in_the_sweeps_group(
         assert samples["columns"][:5] == ["image", "index", "ground truth", "right", "teacher"]
         pictures = [Image.open(files[row[0]["path"]]) for row in samples["data"]]
         assert [picture.size for picture in pictures] == 32 * [(28, 28)]
+        dashboard = pytest.importorskip("deit.report.dashboard", reason="the extra dashboard is not installed")
+        shown = {dashboard.ACCURACY, dashboard.SPEED, *dashboard.HEADS, *dashboard.CURVES, *dashboard.TABLES, "epoch"}
+        assert shown <= keys(found), "a panel of a name that nobody logs stays empty"
+        assert all(key in config[group] for group, key in (one.split(".") for one in dashboard.COMPARED))

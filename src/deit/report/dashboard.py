@@ -73,16 +73,16 @@ def _curves(key: str) -> ws.Section:
         )
         for metric in CURVES
     ]
-    return ws.Section(name="Curves", panels=lines, is_open=True)
+    return ws.Section(name="Curves", panels=[*lines], is_open=True)
 
 
 def _paper(contents: Contents) -> list[ws.Section]:
     """The paper's tables as the report has them; being text, they do not follow the runs."""
     texts = [panels.MarkdownPanel(markdown="\n".join(paper_table(filled))) for filled in contents.tables]
-    section = ws.Section(name="The paper's tables", panels=texts, is_open=True, layout_settings=WIDE)
+    section = ws.Section(name="The paper's tables", panels=[*texts], is_open=True, layout_settings=WIDE)
     return [section] if texts else []
 
 
 def _images() -> ws.Section:
     tables = [panels.WeavePanelSummaryTable(table_name=name) for name in TABLES]
-    return ws.Section(name="Test images", panels=tables, layout_settings=WIDE)
+    return ws.Section(name="Test images", panels=[*tables], layout_settings=WIDE)
