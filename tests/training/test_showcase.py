@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from lightning.pytorch.strategies import SingleDeviceStrategy, Strategy
 from PIL import Image
 from test_modules import SMALL, data_of, random_teacher
 
 from deit.config.schema import Config
 from deit.data.batches import EvalBatch
+from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet, open_dataset
 from deit.training.run import build_module
 from deit.training.showcase import Showcase, samples_table
@@ -84,6 +86,26 @@ def test_without_teacher_and_token_there_are_fewer_columns(
     tables = measured(config(*SMALL, "distill=none", "teacher=none"), dataset, tmp_path)[0].tables
     assert tables["disagreement"].columns == ["one, other", "ground truth", "class head"]
     assert tables["samples"].columns == ["image", "index", "ground truth", "right", "class head", "class head, %"]
+
+
+def test_two_devices_make_the_tables_of_one(
+    config: Callable[..., Config], dataset: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = config(*SMALL, "distill=none", "teacher=none")
+    alone = measured(settings, dataset, tmp_path)[0].tables
+    parts: list[torch.Tensor] = []
+
+    def reduce(strategy: Strategy, part: torch.Tensor, **_: object) -> torch.Tensor:
+        parts.append(part)
+        return torch.stack(parts).sum(dim=0)
+
+    monkeypatch.setattr(SingleDeviceStrategy, "reduce", reduce)
+    for rank in (0, 1):  # one after the other; the second sees the sum of both
+        monkeypatch.setattr(KeyedData, "_place", (rank, 2))
+        together = measured(settings, dataset, tmp_path)[0].tables
+    assert [part[0].gt(0).sum().item() for part in parts] == [180, 179], "each saw its half of the test images"
+    assert together["disagreement"] == alone["disagreement"]
+    assert [row[1:4] for row in together["samples"].rows] == [row[1:4] for row in alone["samples"].rows]
 
 
 def test_of_a_dry_run_only_what_was_seen_counts(
