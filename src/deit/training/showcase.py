@@ -86,9 +86,8 @@ class Showcase(Callback):
 
 def _answers(trainer: Trainer, module: StudentModule, images: Tensor) -> dict[str, Tensor]:
     """What each head holds probable, (B, K), computed as precisely as the run is."""
-    student, _ = module.measured()
     with trainer.precision_plugin.forward_context():
-        held = probabilities(*student(images), fusion=module.fusion)
+        held = probabilities(*module.chosen(images), fusion=module.fusion)
     return {HEADS[name]: probability for name, probability in held.items()}
 
 
