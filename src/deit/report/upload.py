@@ -27,11 +27,10 @@ def find_place(contents: Contents) -> Place:
     Raises:
         ConfigError: without key or package, and where the runs are of no sweep, or not of one project.
     """
-    logged = [run for run in contents.runs if run.config.get("logger.wandb.enabled") is True]
-    sweeps = list(dict.fromkeys(name for run in logged if (name := sweep_of(run.path)) is not None))
-    places = list(
-        dict.fromkeys((run.config["logger.wandb.entity"], run.config["logger.wandb.project"]) for run in logged)
-    )
+    logged = [run for run in contents.runs if run.config.get("logger.wandb.enabled") is True and sweep_of(run.path)]
+    sweeps = list(dict.fromkeys(str(sweep_of(run.path)) for run in logged))
+    keys = ("logger.wandb.entity", "logger.wandb.project")
+    places = list(dict.fromkeys(tuple(run.config.get(key) for key in keys) for run in logged))
     problems = _missing()
     if not sweeps:
         problems.append(
