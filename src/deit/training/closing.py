@@ -41,7 +41,7 @@ class Closing(Callback):
 
     def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         module = cast(StudentModule, pl_module)
-        self._keep_predictions(trainer, module)
+        self._keep_predictions(module)
         if isinstance(trainer.strategy, FSDPStrategy):
             log.info("trainer=fsdp: throughput and tokens are not measured, no device has the whole network")
             return
@@ -51,11 +51,8 @@ class Closing(Callback):
         if is_rank_zero():
             self._measure_throughput(trainer, student, module.device)
 
-    def _keep_predictions(self, trainer: Trainer, module: StudentModule) -> None:
-        source = self.data.dataset.test.source
-        classes = module.predictions.gather(
-            len(source), module.device, lambda table: cast(Tensor, trainer.strategy.reduce(table, reduce_op="max"))
-        )
+    def _keep_predictions(self, module: StudentModule) -> None:
+        classes = module.gathered_predictions(len(self.data.dataset.test.source))
         if is_rank_zero():
             file = io.BytesIO()
             np.savez_compressed(file, **classes)  # pyright: ignore[reportArgumentType] - no name is allow_pickle

@@ -8,10 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 from torch.optim import Optimizer
 
@@ -228,6 +230,13 @@ class StudentModule(Classifier):
 
     def on_test_epoch_start(self) -> None:
         self.predictions.clear()
+
+    def gathered_predictions(self, num_images: int) -> dict[str, NDArray[np.integer]]:
+        """What all devices have decided in the test, as `Predictions.gather` has it; every device must call it."""
+        reduce = self.trainer.strategy.reduce
+        return self.predictions.gather(
+            num_images, self.device, lambda table: cast(Tensor, reduce(table, reduce_op="max"))
+        )
 
     def evaluate(self, batch: EvalBatch, stage: str) -> dict[str, Tensor]:
         chosen = self.chosen

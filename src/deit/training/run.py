@@ -84,9 +84,10 @@ def _train(config: Config, run: RunFolder, dataset: DataSet, signals: Signals) -
     data = keyed_data(config, dataset)
     teacher = teachers.obtain(config, dataset)
     module = build_module(config, dataset, teacher)
-    opened = loggers.build(config, run)
+    opened = loggers.build(config, run, data)
     closing = Closing(config, run, data)
-    trainer = run_trainer(config, run, opened, [*_checks(config, module, data), closing], signals)
+    extra = [*_checks(config, module, data), closing, *loggers.showcases(opened)]
+    trainer = run_trainer(config, run, opened, extra, signals)
     try:
         _resume_metrics(opened[0], checkpoint)
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
