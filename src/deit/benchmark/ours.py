@@ -24,6 +24,7 @@ from deit.training import probe, teachers
 from deit.training.csvlog import MetricsFile
 from deit.training.folder import RunFolder
 from deit.training.modules import DistillationModule, StudentModule
+from deit.training.preemption import watched
 from deit.training.run import build_module, keyed_data
 from deit.training.trainer import run_trainer
 
@@ -101,7 +102,9 @@ class TrainerSteps:
         with tempfile.TemporaryDirectory() as name, _without_lines():
             folder = Path(name)
             run = RunFolder(folder, self.config, [])
-            run_trainer(self.config, run, [MetricsFile(folder / "metrics.csv")], [clock]).fit(self.module, self.data)
+            with watched() as signals:
+                trainer = run_trainer(self.config, run, [MetricsFile(folder / "metrics.csv")], [clock], signals)
+                trainer.fit(self.module, self.data)
         assert clock.ended is not None
         spent = clock.ended.since(clock.began).per(steps)
         self._known = spent.wall
