@@ -2,6 +2,7 @@
 
 import logging
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import cast
 
@@ -19,6 +20,7 @@ from deit.data.datamodule import KeyedData
 from deit.data.packing import packed
 from deit.data.sources import DataSet, open_dataset
 from deit.distillation.targets import BankTargets
+from deit.models.files import read_torch
 from deit.models.students import Student, build_student
 from deit.models.teachers import FrozenTeacher
 from deit.models.weights import load_student
@@ -31,6 +33,8 @@ from deit.training.modules import DistillationModule, StudentModule
 from deit.training.trainer import BestCheckpoint, refuse_missing_devices, run_trainer
 
 log = logging.getLogger(__name__)
+
+RESUMED = frozenset(("state_dict", "optimizer_states", "lr_schedulers", "loops", "callbacks", "global_step"))
 
 
 def train(config: Config, folder: Path, overrides: list[str]) -> float:
@@ -85,6 +89,7 @@ def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
         began = time.perf_counter()
         _fit(trainer, module, data, config, run, opened)
         fit_seconds = time.perf_counter() - began
+        read_torch(run.best_checkpoint, way_out="delete it, and train the run anew")  # Lightning would show a traceback
         trainer.test(module, data, ckpt_path=run.best_checkpoint, weights_only=True, verbose=False)
         result = _finish(trainer, module, run, config, dataset, fit_seconds)
         loggers.summarise(opened, run.metrics)
@@ -171,12 +176,23 @@ def _fit(
         checkpoint = Path(config.resume)
     step = 0
     if checkpoint is not None:
-        step = int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+        step = _step_of(checkpoint)
         log.info(f"resuming from {checkpoint} at step {step}")
     metrics_file = opened[0]
     assert isinstance(metrics_file, MetricsFile)
     metrics_file.resume_at(step)
     trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+
+
+def _step_of(checkpoint: Path) -> int:
+    """The step that a run's checkpoint was written at; raises ConfigError for any other file."""
+    content = read_torch(checkpoint, way_out="pass resume=<a checkpoint that src/train.py has written>")
+    if not isinstance(content, Mapping) or not content.keys() >= RESUMED or not isinstance(content["global_step"], int):
+        raise ConfigError(
+            f"{checkpoint} is no checkpoint from which a run can go on, which has {', '.join(sorted(RESUMED))}; pass"
+            " resume=<run>/checkpoints/last.ckpt, or resume=never; weights alone are for init=<file>"
+        )
+    return content["global_step"]
 
 
 def _finish(
