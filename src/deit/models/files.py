@@ -1,6 +1,7 @@
 """Weights files: read without executing anything, written whole or not at all."""
 
 import hashlib
+import json
 import os
 import zipfile
 from argparse import Namespace
@@ -25,7 +26,7 @@ _CONVERT = (
     "keep the tensors alone, on a machine that may trust the file: "
     "torch.save({'model': torch.load(<file>, weights_only=False)['model']}, <new file>)"
 )
-_DIGEST = "sha256"  # in the metadata of files of ours: of their tensors, for safetensors has no checksum
+_DIGEST = "sha256"  # a string beside the others in files of ours, for safetensors has no checksum
 
 
 def read_state(path: str | Path, *, ema: bool = False) -> State:
@@ -66,13 +67,16 @@ def _no_average(path: Path) -> ConfigError:
 
 
 def _read_safetensors(path: Path) -> State:
-    recorded = read_metadata(path).get(_DIGEST)
+    metadata = read_metadata(path)
+    recorded = metadata.pop(_DIGEST, None)
     try:
         state = load_file(path)
     except Exception as fault:  # on damaged bytes it raises more than its own kind
         raise _no_safetensors(path, fault) from None
-    if recorded not in (None, _digest(state)):
-        raise ConfigError(f"{path} is damaged: its tensors are not those it was written with; copy it again")
+    if recorded not in (None, _digest(state, metadata)):
+        raise ConfigError(
+            f"{path} is damaged: it does not hold what it was written with; copy it again, or make it anew"
+        )
     return state
 
 
@@ -80,9 +84,9 @@ def _no_safetensors(path: Path, fault: Exception) -> ConfigError:
     return ConfigError(f"{path} is no safetensors file ({fault}); pass another, or make it anew")
 
 
-def _digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 of tensors with their names, whatever their order."""
-    digest = hashlib.sha256()
+def _digest(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of tensors and strings with their names, whatever their order."""
+    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
@@ -136,7 +140,7 @@ def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], metadata: M
     # Clones, because safetensors refuses tensors that share memory, as those of tied or flattened modules do.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_dict.items()}
     try:
-        save_file(tensors, draft, {**metadata, _DIGEST: _digest(tensors)})
+        save_file(tensors, draft, {**metadata, _DIGEST: _digest(tensors, metadata)})
         with draft.open("rb") as file:
             os.fsync(file.fileno())
         draft.replace(path)

@@ -133,10 +133,9 @@ def _read(folder: Path) -> dict[str, object] | None:
     if not file.is_file():
         return None
     record = ledger.record(folder)
-    metrics = record.get("metrics")
-    if not isinstance(metrics, dict) or (
-        record.get("status") == "done" and not isinstance(metrics.get("test/acc1"), (int, float))
-    ):
+    metrics, status = record.get("metrics"), record.get("status")
+    is_measured = isinstance(metrics, dict) and isinstance(metrics.get("test/acc1"), (int, float))
+    if status is None or not isinstance(metrics, dict) or (status == "done" and not is_measured):
         raise ConfigError(f"{file} is damaged; delete it, and the run goes on from its last checkpoint")
     return record
 
