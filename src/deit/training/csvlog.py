@@ -38,7 +38,7 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Take up the rows of an earlier process up to ``step``, or none of them for step 0.
+        """Take up the rows of an earlier process that were logged before ``step``.
 
         Raises:
             ConfigError: if they are damaged.
@@ -48,7 +48,7 @@ class MetricsFile(Logger):
                 self._read(step)
             except (ValueError, KeyError, TypeError, csv.Error) as error:
                 raise ConfigError(
-                    f"{self.path} is damaged ({printable(error)}); delete it, and the rows up to step {step} are lost"
+                    f"{self.path} is damaged ({printable(error)}); delete it, and the rows before step {step} are lost"
                 ) from None
         self._rewrite()
 
@@ -58,7 +58,7 @@ class MetricsFile(Logger):
             rows = list(reader)
         if any(None in row for row in rows):
             raise ValueError("a row has more cells than the header")
-        self.rows = [row for row in rows if int(row["step"]) <= step]
+        self.rows = [row for row in rows if int(row["step"]) < step]
         self.columns = list(reader.fieldnames or self.columns)
 
     @rank_zero_only
