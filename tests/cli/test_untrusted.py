@@ -61,7 +61,12 @@ def test_a_checkpoint_that_could_run_code(deit_train: Train, tmp_path: Path, typ
 
 def test_weights_are_no_checkpoint_to_go_on_from(deit_train: Train, tmp_path: Path) -> None:
     torch.save({"model": {"a": torch.ones(1)}}, tmp_path / "weights.pt")
-    refused(deit_train(*PLAIN, "resume=weights.pt"), tmp_path, "weights.pt is no checkpoint that a run can go on from", "init=<file>")
+    refused(
+        deit_train(*PLAIN, "resume=weights.pt"),
+        tmp_path,
+        "weights.pt is no checkpoint that a run can go on from",
+        "init=<file>",
+    )
 
 
 def test_the_last_checkpoint_in_the_runs_own_folder(deit_train: Train, tmp_path: Path) -> None:

@@ -73,6 +73,15 @@ def test_damaged_annotations_of_cars_are_told(tmp_path: Path, name: str, damage:
         open_dataset(settings(DataKind.cars, tmp_path))
 
 
+@pytest.mark.parametrize("name", ["../../../etc/passwd.jpg", "/etc/passwd.jpg"])
+def test_annotations_of_cars_name_no_image_elsewhere(tmp_path: Path, name: str) -> None:
+    file = cars(tmp_path) / "stanford_cars/devkit/cars_train_annos.mat"
+    rows = np.array([(1, name), (2, "00001.jpg")], dtype=[("class", "O"), ("fname", "O")])
+    pytest.importorskip("scipy.io").savemat(file, {"annotations": rows})
+    with pytest.raises(ConfigError, match=r"an annotation file of data=cars names the image .*passwd.*outside"):
+        open_dataset(settings(DataKind.cars, tmp_path))
+
+
 def test_cars_that_are_missing_are_asked_for_without_a_download(tmp_path: Path) -> None:
     (problem,) = published.problems(settings(DataKind.cars, tmp_path))
     assert "stanford_cars/" in problem
