@@ -55,6 +55,14 @@ def test_all_such_names_are_told_at_once(raw_config: Compose) -> None:
         raw_config("hydra.sweeper._target_=os.mkdir", "hydra.launcher._target_=os.mkdir")
 
 
+@pytest.mark.parametrize("name", ["WANDB_API_KEY", "HF_TOKEN", "db_password", "AWS_SECRET"])
+def test_a_secret_is_not_taken_into_what_is_kept(raw_config: Compose, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"env_set\.{name} looks like a secret.*export {name}=<value>") as refused:
+        raw_config(f"+hydra.job.env_set.{name}=hunter2")
+    assert "hunter2" not in str(refused.value)
+    raw_config(f"+hydra.job.env_set.{name}='${{oc.env:{name}}}'", "+hydra.job.env_set.OMP_NUM_THREADS=1")
+
+
 SITE = """# @package _global_
 hydra:
   {part}

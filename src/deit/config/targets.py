@@ -14,6 +14,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
+from deit.config import secrets
 from deit.config.errors import ConfigError
 
 BUILT = ("callbacks", "launcher", "sweeper", "hydra_logging", "job_logging")
@@ -64,9 +65,9 @@ class CheckedLoader(ConfigLoaderImpl):
         from_shell: bool = True,
         validate_sweep_overrides: bool = True,
     ) -> DictConfig:
-        """Raises ConfigError with every such name; for the rest see Hydra's own."""
+        """Raises ConfigError with every such name, and every secret; for the rest see Hydra's own."""
         composed = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
-        if found := list(problems(composed)):
+        if found := [*problems(composed), *secrets.problems(composed)]:
             raise ConfigError.of(found)
         return composed
 

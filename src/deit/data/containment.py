@@ -30,4 +30,4 @@ def refuse_paths_outside(folder: Path, paths: Iterable[str], listed_in: str) -> 
 def refuse_links_out(folder: Path, path: Path) -> None:
     """Raise ConfigError if ``path`` below ``folder`` leads out of it by a link: what is written would land there."""
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise ConfigError(f"{path} leads to {path.resolve()}, outside of its folder; put a copy there instead of a link")
+        raise ConfigError(f"{path} leads to {path.resolve()}, outside of its folder; put a copy there, no link")
