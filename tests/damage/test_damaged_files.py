@@ -29,6 +29,7 @@ from deit.report import folders
 from deit.training import folder as run_folder
 from deit.training.csvlog import MetricsFile
 
+pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 ROUNDS = 150
 STATE = {"a.weight": torch.arange(60.0).reshape(6, 10), "b.bias": torch.ones(3, dtype=torch.float16)}
 

@@ -14,6 +14,8 @@ import torch
 from deit.config.errors import ConfigError
 from deit.models.files import read_state, read_torch
 
+pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
+
 
 class Payload:
     """Makes a folder when it is unpickled."""
