@@ -56,7 +56,12 @@ def test_all_such_names_are_told_at_once(raw_config: Compose) -> None:
 
 
 @pytest.mark.parametrize("name", ["WANDB_API_KEY", "HF_TOKEN", "db_password", "AWS_SECRET"])
-def test_a_secret_is_not_taken_into_what_is_kept(raw_config: Compose, name: str) -> None:
+def test_a_secret_is_not_taken_into_what_is_kept(
+    raw_config: Compose, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, "hunter2")
+    with pytest.raises(ConfigError, match=rf"export {name}=<value>.*hydra\.job\.env_copy"):
+        raw_config(f"hydra.job.env_copy=[{name}]")
     with pytest.raises(ConfigError, match=rf"env_set\.{name} looks like a secret.*export {name}=<value>") as refused:
         raw_config(f"+hydra.job.env_set.{name}=hunter2")
     assert "hunter2" not in str(refused.value)

@@ -13,6 +13,7 @@ import torch
 
 from deit.config.errors import ConfigError
 from deit.models.files import read_state, read_torch
+from deit.models.preprocess import Inputs
 
 pytestmark = pytest.mark.filterwarnings("ignore:Detected pickle protocol")
 
@@ -89,3 +90,25 @@ def test_the_way_out_is_the_callers(tmp_path: Path) -> None:
     KINDS["zip"](tmp_path / "evil.ckpt", Payload(tmp_path / "executed"))
     with pytest.raises(ConfigError, match=r"could run code.*pass another$"):
         read_torch(tmp_path / "evil.ckpt", way_out="pass another")
+
+
+@pytest.mark.parametrize(
+    "strings",
+    [
+        {"mean": "["},
+        {"mean": "[0.5]"},
+        {"mean": "null"},
+        {"mean": "[NaN, 0.5, 0.5]"},
+        {"std": "[0, 1, 1]"},
+        {"std": '{"a": 1}'},
+        {"image_size": "1000000000"},
+        {"image_size": "-3"},
+        {"image_size": "[" * 100_000},
+    ],
+    ids=lambda strings: str(strings)[:40],
+)
+def test_what_a_file_says_of_its_network_is_checked(strings: dict[str, str]) -> None:
+    whole = Inputs((0.5, 0.5, 0.5), (0.2, 0.2, 0.2), 28).metadata()
+    assert Inputs.from_metadata(whole) is not None
+    with pytest.raises(ValueError, match=r"."):
+        Inputs.from_metadata(whole | strings)

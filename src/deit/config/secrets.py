@@ -13,6 +13,7 @@ def problems(config: DictConfig) -> Iterator[str]:
     for name in config.hydra.job.env_set:
         if NAMED_SO.search(str(name)) and not OmegaConf.is_interpolation(config.hydra.job.env_set, name):
             yield (
-                f"hydra.job.env_set.{name} looks like a secret, and what is typed is kept with the runs; set it before:"
-                f" type export {name}=<value> and leave it out here"
+                f"hydra.job.env_set.{name} looks like a secret, which a sweep would keep in multirun.yaml; jobs have"
+                f" the environment that they start from: type export {name}=<value>, and leave it out of hydra.job.env_set"
+                " and hydra.job.env_copy"
             )
