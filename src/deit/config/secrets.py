@@ -14,6 +14,6 @@ def problems(config: DictConfig) -> Iterator[str]:
         if NAMED_SO.search(str(name)) and not OmegaConf.is_interpolation(config.hydra.job.env_set, name):
             yield (
                 f"hydra.job.env_set.{name} looks like a secret, which a sweep would keep in multirun.yaml; jobs have"
-                f" the environment that they start from: type export {name}=<value>, and leave it out of hydra.job.env_set"
-                " and hydra.job.env_copy"
+                f" the environment that they start from: type export {name}=<value>, and leave it out of"
+                " hydra.job.env_set and hydra.job.env_copy"
             )
