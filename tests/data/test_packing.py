@@ -217,3 +217,15 @@ def test_the_same_names_under_another_mount_are_the_same_images(
     identity = json.loads((again.path.parent / "identity.json").read_text())  # type: ignore[attr-defined]
     assert identity["side"] == 32
     assert identity["images"] == 36
+
+
+@pytest.mark.parametrize("name", ["pixels.u8", "sizes.i32", "identity.json", ".identity.json"])
+def test_a_pack_that_leads_elsewhere_by_a_link_changes_nothing_there(
+    pack: Callable[..., DataSet], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "thesis.tex").write_text("ten years of work")
+    (tmp_path / "pack" / name).symlink_to(tmp_path / "thesis.tex")
+    with pytest.raises(ConfigError, match=rf"{name} leads to .*thesis\.tex, outside of its folder"):
+        pack("data.pack_path=pack")
+    assert (tmp_path / "thesis.tex").read_text() == "ten years of work"

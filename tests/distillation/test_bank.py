@@ -268,3 +268,31 @@ def test_recorders_at_once_do_not_empty_each_others_files(tmp_path: Path) -> Non
     second.commit()
     assert bank(tmp_path).known(VIEWS, INDICES)
     assert np.count_nonzero(np.fromfile(tmp_path / "view_00000/decision.u16", np.uint16)) == 3
+
+
+@pytest.mark.parametrize("link", ["view_00000", "view_00000/decision.u16"])
+def test_a_bank_that_leads_elsewhere_by_a_link_changes_nothing_there(tmp_path: Path, link: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "decision.u16").write_bytes(b"work" * 5)
+    place = tmp_path / "bank" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(elsewhere / "decision.u16" if link.endswith("u16") else elsewhere)
+    made = bank(tmp_path / "bank")
+    made.write(VIEWS[:2], INDICES[:2], logits()[:2])
+    with pytest.raises(ConfigError, match=r"decision\.u16 leads to .*elsewhere.*, outside of its folder"):
+        made.commit()
+    with pytest.raises(ConfigError, match="outside of its folder"):
+        bank(tmp_path / "bank").known(VIEWS[:2], INDICES[:2])
+    assert (elsewhere / "decision.u16").read_bytes() == b"work" * 5
+
+
+@pytest.mark.parametrize(("top", "field"), [(0, "decision"), (3, "decision"), (3, "class"), (20, "decision")])
+def test_classes_that_there_are_not_are_damage(tmp_path: Path, top: int, field: str) -> None:
+    made = bank(tmp_path, top=top)
+    made.write(VIEWS, INDICES, logits())
+    made.commit()
+    file = tmp_path / f"view_00000/{field}.u16"
+    file.write_bytes(b"\xff" * file.stat().st_size)
+    with pytest.raises(RunError, match=r"damaged: among the answers to views \[0, 3\] are classes beyond the 20"):
+        bank(tmp_path, top=top).read(VIEWS, INDICES)

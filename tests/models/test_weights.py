@@ -48,27 +48,6 @@ def equal(one: dict[str, Tensor], other: dict[str, Tensor], names) -> bool:
 # Reading
 
 
-class Payload:
-    """A pickle that touches a file when it is unpickled."""
-
-    def __init__(self, target: Path) -> None:
-        self.target = target
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.target),)
-
-
-@pytest.mark.parametrize("is_zip", [True, False])
-def test_a_malicious_pickle_is_refused_and_does_not_run(tmp_path: Path, is_zip: bool) -> None:
-    target, path = tmp_path / "executed", tmp_path / "evil.pth"
-    torch.save({"model": Payload(target)}, path, _use_new_zipfile_serialization=is_zip)
-    with pytest.raises(ConfigError, match=r"evil\.pth was refused.*mkdir.*weights_only"):
-        read_state(path)
-    assert not target.exists()
-    torch.load(path, weights_only=False)
-    assert target.exists()  # the payload was live
-
-
 @pytest.mark.parametrize("name", ["noise.pth", "noise.safetensors", "noise.ckpt"])
 @pytest.mark.parametrize("content", [b"", b"no checkpoint at all", b"PK\x03\x04 half an archive", b"\x80\x02garbage"])
 def test_a_file_that_is_no_checkpoint_is_named(tmp_path: Path, name: str, content: bytes) -> None:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config.errors import ConfigError, RunError
+from deit.config.errors import ConfigError, RunError, printable
 from deit.config.preflight import refuse
 
 INTERRUPTED = 130  # the exit status of what the keyboard ended
@@ -93,7 +93,7 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except RunError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printable(error)}\n")
         raise SystemExit(1) from None
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         from deit.config.mistakes import explain  # only the unlucky pay for this import

@@ -27,3 +27,8 @@ def nearest(word: str, possible: Iterable[str]) -> str | None:
     """The possible word that ``word`` was most likely meant to be; None if nothing is close."""
     matches = difflib.get_close_matches(word, list(possible), n=1, cutoff=0.6)
     return matches[0] if matches else None
+
+
+def printable(value: object) -> str:
+    """``value`` as a text without what commands a terminal or cannot be encoded: it may come from anyone's file."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in str(value))

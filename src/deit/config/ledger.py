@@ -40,7 +40,7 @@ def record(folder: Path) -> dict[str, object]:
     """run.json of ``folder``; empty where there is none, or none that can be read."""
     try:
         read = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}
 
@@ -84,7 +84,12 @@ def freeze(sweep: Path, jobs: Sequence[str]) -> None:
 def frozen(sweep: Path) -> list[str]:
     """The configurations that were kept, in the order of the jobs."""
     numbers = sorted(int(file.stem) for file in (sweep / FROZEN).glob("*.yaml") if file.stem.isdecimal())
-    return [frozen_file(sweep, number).read_text(encoding="utf-8") for number in numbers]
+    return [kept_text(frozen_file(sweep, number)) for number in numbers]
+
+
+def kept_text(file: Path) -> str:
+    """A configuration as it was kept; what is no text any more differs from every other."""
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def refuse_another_grid(sweep: Path, now: Sequence[str]) -> int:
@@ -126,7 +131,10 @@ def difference(was: str, now: str, *, arrow: str = "{key}: {was} -> {now}") -> l
     """``key: then -> now`` for each setting that makes two configurations, as YAML, compute different things."""
     if was == now:
         return []
-    before, after = (dict(_leaves(computed(yaml.safe_load(text)))) for text in (was, now))
+    try:
+        before, after = (dict(_leaves(computed(yaml.safe_load(text)))) for text in (was, now))
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError, RecursionError):
+        return [f"what was kept of it below {FROZEN} is damaged"]
     keys = dict.fromkeys([*before, *after])
     return [
         arrow.format(key=key, was=_typed(before, key), now=_typed(after, key))

@@ -27,6 +27,7 @@ from torch.utils.data import DataLoader, Dataset
 from deit.config.errors import ConfigError, RunError
 from deit.config.material import Data
 from deit.data.batches import as_it_is
+from deit.data.containment import refuse_links_out
 from deit.data.locking import only_one
 from deit.data.pixels.resize import resized
 from deit.data.sources import DataSet, ImageError, ImageSource
@@ -48,7 +49,7 @@ def packed(dataset: DataSet, data: Data) -> DataSet:
     """``dataset`` with its training images as ``data.pack`` wants them; they are packed now if they never were.
 
     Raises:
-        ConfigError: if ``data.pack_path`` holds other images.
+        ConfigError: if ``data.pack_path`` holds other images, or is damaged.
         RunError: as `build`.
     """
     if data.packed_side is None:
@@ -89,8 +90,8 @@ class PackedImages:
     def __init__(self, source: ImageSource, folder: Path) -> None:
         self.source, self.labels = source, source.labels
         self.path = folder / PIXELS
-        self.sizes = np.fromfile(folder / SIZES, np.int32).reshape(-1, 2)
-        self.ends = np.cumsum(self.sizes.astype(np.int64).prod(axis=1) * 3)
+        _refuse_links(folder)
+        self.sizes, self.ends = _read_sizes(folder, len(source), whole=True)
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -134,6 +135,29 @@ class PackedImages:
                 )
 
 
+def _read_sizes(folder: Path, number: int, *, whole: bool) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """(number, 2) height and width of the first images, and (number,) where the bytes of each end.
+
+    whole: whether these are all; else an interrupted process may have left more bytes.
+    """
+    sizes = np.fromfile(folder / SIZES, np.int32, 2 * number).reshape(-1, 2)
+    ends = np.cumsum(sizes.astype(np.int64).prod(axis=1) * 3)
+    found = (folder / PIXELS).stat().st_size if (folder / PIXELS).is_file() else 0
+    left = found - int(ends[-1])
+    is_sensible = sizes.min() > 0 and sizes.max() < 2**20  # pixels; products of more could overflow
+    if not is_sensible or left < 0 or (whole and left > 0):
+        raise ConfigError(
+            f"{folder} is damaged: {PIXELS} has {found:,} bytes, and the images in {SIZES} have others; copy it again,"
+            " or delete it, and they are packed again"
+        )
+    return sizes, ends
+
+
+def _refuse_links(folder: Path) -> None:
+    for name in (PIXELS, SIZES, IDENTITY, f".{IDENTITY}"):
+        refuse_links_out(folder, folder / name)
+
+
 def identity_of(source: ImageSource, data: Data) -> dict[str, object]:
     """What packed images are of, as plain data. Names count from the data's root, which may be mounted elsewhere."""
     digest = hashlib.sha256(np.ascontiguousarray(source.labels).tobytes())
@@ -148,6 +172,7 @@ def claim(folder: Path, identity: Mapping[str, object]) -> None:
     Raises:
         ConfigError: if it holds something else.
     """
+    _refuse_links(folder)
     path = folder / IDENTITY
     text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
     if not path.is_file():
@@ -155,7 +180,7 @@ def claim(folder: Path, identity: Mapping[str, object]) -> None:
         draft = path.with_name(f".{IDENTITY}")
         draft.write_text(text, encoding="utf-8")
         draft.replace(path)
-    elif path.read_text(encoding="utf-8") != text:
+    elif path.read_bytes() != text.encode():
         raise ConfigError(
             f"data.pack_path={folder} holds other images, or of another size; pass another data.pack_path, or leave it"
             " out"
@@ -207,8 +232,7 @@ def build(source: ImageSource, side: int, folder: Path, *, workers: int) -> None
         collate_fn=as_it_is,
         prefetch_factor=16 if workers else None,
     )
-    kept = np.fromfile(sizes, np.int32, 2 * done).reshape(-1, 2) if done else np.empty((0, 2), np.int32)
-    size = 3 * int(kept.astype(np.int64).prod(axis=1).sum())
+    size = int(_read_sizes(folder, done, whole=False)[1][-1]) if done else 0
     try:
         with _continued(folder / PIXELS, size) as pixels, _continued(sizes, 8 * done) as index:
             broken = _write(_said(iter(loader), len(source) - done), pixels, index)

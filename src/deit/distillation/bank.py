@@ -18,6 +18,7 @@ import numpy as np
 from torch import Tensor
 
 from deit.config.errors import ConfigError, RunError
+from deit.data.containment import refuse_links_out
 from deit.distillation import answers
 
 IDENTITY = "identity.json"
@@ -47,7 +48,7 @@ class Bank:
         self, folder: Path, identity: Mapping[str, object], *, num_images: int, num_classes: int, top: int
     ) -> None:
         assert num_classes <= MOST_CLASSES, f"{num_classes} classes"
-        self.folder, self.num_images = folder, num_images
+        self.folder, self.num_images, self.num_classes = folder, num_images, num_classes
         self.kept = answers.kept(top, num_classes)
         self._maps: dict[tuple[int, str], np.ndarray] = {}
         self._pending: list[tuple[int, np.ndarray, np.ndarray]] = []
@@ -87,6 +88,13 @@ class Bank:
                 values[chosen] = self._field(view, name)[where]
         decisions = rows.pop("decision")
         assert decisions.all(), f"{self.folder} is asked for answers that it does not have"
+        named = [decisions - 1, *([rows["class"]] if "class" in rows else [])]
+        if any(classes.max(initial=0) >= self.num_classes for classes in named):
+            raise RunError(
+                f"{self.folder} is damaged: among the answers to views {np.unique(views.numpy()).tolist()} are classes"
+                f" beyond the {self.num_classes} there are; copy it again, or delete these views, which are then asked"
+                " for again"
+            )
         return self.kept.decode(decisions.astype(np.int64) - 1, rows)
 
     def write(self, views: Tensor, indices: Tensor, logits: Tensor) -> Tensor:
@@ -139,6 +147,7 @@ class Bank:
             if len(self._maps) >= MOST_MAPS:
                 self._maps.pop(next(iter(self._maps)))
             path, kind = self._path(view, name)
+            refuse_links_out(self.folder, path)
             found, whole = path.stat().st_size if path.is_file() else 0, kind.itemsize * self.num_images
             if found != whole:
                 raise RunError(
@@ -153,6 +162,7 @@ class Bank:
         """Write rows of a field. Others may make and fill the same file meanwhile, and no one empties it."""
         path, kind = self._path(view, name)
         with _named(path):
+            refuse_links_out(self.folder, path)
             path.parent.mkdir(exist_ok=True)
             path.touch()
             with path.open("r+b", buffering=0) as file:
@@ -200,7 +210,7 @@ def _claim(folder: Path, identity: Mapping[str, object]) -> None:
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         assert isinstance(kept, dict)
-    except (ValueError, AssertionError):
+    except (ValueError, RecursionError, AssertionError):
         raise ConfigError(f"{path} is no identity of a bank; pass another distill.bank_path=<folder>") from None
     asked = json.loads(json.dumps(identity))
     names = sorted(name for name in kept.keys() | asked.keys() if kept.get(name) != asked.get(name))

@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, printable
 from deit.config.schema import Config
 from deit.config.teaching import BankMode, KLReduction
 from deit.data.batches import TrainBatch
@@ -152,10 +153,14 @@ def show_all() -> float:
     table = Table("bank", "teacher", "method", "views", "size", title=str(banks.FOLDER))
     found = sorted(banks.FOLDER.glob(f"*/{IDENTITY}"))
     for path in found:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        method = f"soft, {known['logits']} logits" if known["logits"] else "hard"
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            teacher, method = str(known["teacher"]), f"soft, {known['logits']} logits" if known["logits"] else "hard"
+        except (ValueError, RecursionError, KeyError, TypeError):
+            teacher, method = f"{IDENTITY} is damaged", ""
         views = len(list(path.parent.glob("view_*")))
-        table.add_row(path.parent.name, str(known["teacher"]), method, str(views), _size(path.parent))
+        cells = (path.parent.name, teacher, method, str(views), _size(path.parent))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     CONSOLE.print(table if found else f"no bank below {banks.FOLDER}; python src/bank.py build distill=hard makes one")
     return float(len(found))
 

@@ -27,6 +27,8 @@ PROGRESS = "progress"
 
 LAST, PREVIOUS, NEXT = "last.ckpt", "previous.ckpt", "next.ckpt"
 
+WAY_OUT = "pass resume=<a checkpoint that src/train.py has written>, or resume=never"
+
 
 def is_whole(file: Path) -> bool:
     """Whether a checkpoint is what was written: nothing cut off, no bit changed."""
@@ -64,7 +66,7 @@ def step_of(file: Path) -> int:
     Raises:
         ConfigError: if ``file`` is no checkpoint of a run of ours.
     """
-    content = read_torch(file)
+    content = read_torch(file, way_out=WAY_OUT)
     if not isinstance(content, Mapping) or PROGRESS not in content:
         raise ConfigError(
             f"{file} is no checkpoint that a run can go on from; possible are last.ckpt and best.ckpt of a run's"
@@ -110,12 +112,14 @@ class CheckpointFiles(TorchCheckpointIO):
         """Read a checkpoint.
 
         Raises:
+            ConfigError: if it could not be read without executing code.
             RunError: if it is damaged.
         """
         if not is_whole(Path(path)):
             raise RunError(
                 f"{path} is damaged: its checksums do not agree; pass resume=never to start from the beginning"
             )
+        read_torch(Path(path), way_out=WAY_OUT)  # which names the file, unlike Lightning's own reading
         return super().load_checkpoint(path, *args, **kwargs)  # pyright: ignore[reportArgumentType] - handed on
 
 

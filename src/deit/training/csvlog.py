@@ -9,6 +9,7 @@ from pathlib import Path
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from deit.config.errors import ConfigError, printable
 from deit.training.folder import write_atomically
 
 Row = dict[str, str]
@@ -37,13 +38,28 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Take up the rows of an earlier process that were logged before ``step``."""
-        if self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                self.rows = [row for row in reader if int(row["step"]) < step]
-                self.columns = list(reader.fieldnames or self.columns)
+        """Take up the rows of an earlier process that were logged before ``step``.
+
+        Raises:
+            ConfigError: if they are damaged.
+        """
+        if step and self.path.is_file():
+            try:
+                self._read(step)
+            except (ValueError, KeyError, TypeError, csv.Error) as error:
+                raise ConfigError(
+                    f"{self.path} is damaged ({printable(error)}); delete it, and the rows before step {step} are lost"
+                ) from None
         self._rewrite()
+
+    def _read(self, step: int) -> None:
+        with self.path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+        if any(None in row for row in rows):
+            raise ValueError("a row has more cells than the header")
+        self.rows = [row for row in rows if int(row["step"]) < step]
+        self.columns = list(reader.fieldnames or self.columns)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, object] | Namespace, *args: object, **kwargs: object) -> None:

@@ -13,7 +13,7 @@ from typing import cast
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from deit.config import compose
+from deit.config import compose, ledger
 from deit.config.errors import ConfigError, RunError
 from deit.config.schema import Config
 
@@ -45,7 +45,7 @@ class RunFolder:
         overrides: What the user typed.
 
     Raises:
-        ConfigError: if the folder already holds a run of another configuration.
+        ConfigError: if the folder already holds a run of another configuration, or a damaged run.json.
     """
 
     def __init__(self, path: Path, config: Config, overrides: list[str]) -> None:
@@ -124,7 +124,14 @@ def refuse_unfinished(folder: Path) -> None:
 
 def _read(folder: Path) -> dict[str, object] | None:
     file = folder / "run.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if not file.is_file():
+        return None
+    record = ledger.record(folder)
+    metrics, status = record.get("metrics"), record.get("status")
+    is_measured = isinstance(metrics, dict) and isinstance(metrics.get("test/acc1"), (int, float))
+    if status is None or not isinstance(metrics, dict) or (status == "done" and not is_measured):
+        raise ConfigError(f"{file} is damaged; delete it, and the run goes on from its last checkpoint")
+    return record
 
 
 def environment() -> dict[str, str]:

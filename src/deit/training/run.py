@@ -174,13 +174,14 @@ def _checkpoint(config: Config, run: RunFolder) -> Path | None:
     """Where to go on from: where an earlier process of the same run stopped, a file, or None for the beginning.
 
     Raises:
-        ConfigError: if it is damaged, and there is none before it.
+        ConfigError: if it is damaged, and there is none before it, or the file is no checkpoint of a run.
     """
     if config.resume == "never":
         if is_rank_zero():
             checkpoints.forget(run.checkpoints)
         return None
     if config.resume != "auto":
+        checkpoints.step_of(Path(config.resume))  # refused now, not once a teacher is fitted
         return Path(config.resume)
     found, damaged = checkpoints.newest(run.checkpoints)
     for file in damaged:
