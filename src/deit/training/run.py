@@ -26,6 +26,7 @@ from deit.training import loggers, summary, teachers
 from deit.training.banks import BankCheck, targets
 from deit.training.csvlog import MetricsFile
 from deit.training.decisions import TeacherCheck
+from deit.training.faults import explained
 from deit.training.folder import RunFolder, finished, is_rank_zero, refuse_unfinished
 from deit.training.modules import DistillationModule, StudentModule
 from deit.training.trainer import BestCheckpoint, refuse_missing_devices, run_trainer
@@ -54,7 +55,9 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     try:
         if starts_from_job:
             refuse_unfinished(Path(str(config.init)).parents[1])
-        return _train(suited(config, dataset), run, packed(dataset, config.data))
+        config = suited(config, dataset)
+        with explained(config):
+            return _train(config, run, packed(dataset, config.data))
     except BaseException as error:
         run.stopped(error)
         raise
@@ -86,7 +89,7 @@ def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
         _fit(trainer, module, data, config, run, opened)
         fit_seconds = time.perf_counter() - began
         trainer.test(module, data, ckpt_path=run.best_checkpoint, weights_only=True, verbose=False)
-        result = _finish(trainer, module, run, config, dataset, fit_seconds)
+        result = _finish(trainer, module, data, run, config, fit_seconds)
         loggers.summarise(opened, run.metrics)
         return result
     finally:
@@ -180,7 +183,7 @@ def _fit(
 
 
 def _finish(
-    trainer: Trainer, module: StudentModule, run: RunFolder, config: Config, dataset: DataSet, fit_seconds: float
+    trainer: Trainer, module: StudentModule, data: KeyedData, run: RunFolder, config: Config, fit_seconds: float
 ) -> float:
     """Record the result and show it."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
@@ -192,7 +195,8 @@ def _finish(
     parameters = sum(parameter.numel() for parameter in module.student.parameters())
     timing = {"fit_s": fit_seconds, "images_per_s": module.images_per_s}
     facts: dict[str, object] = {
-        "test_split": dataset.test_split,
+        "test_split": data.dataset.test_split,
+        "skipped": data.skipped.record(),
         "parameters": parameters,
         "dry_run": config.is_dry_run,
     }
