@@ -11,6 +11,7 @@ from deit.config.preflight import frozen_run
 from deit.config.schema import Config
 from deit.training.csvlog import MetricsFile
 from deit.training.folder import RunFolder, is_rank_zero
+from deit.training.guard import guarded
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +22,7 @@ def build(config: Config, run: RunFolder) -> list[Logger]:
     """The loggers of a run, metrics.csv first."""
     loggers: list[Logger] = [MetricsFile(run.path / "metrics.csv")]
     if config.logger.tensorboard:
-        loggers.append(TensorBoardLogger(run.path, name="tensorboard", version=""))
+        loggers.append(guarded(TensorBoardLogger(run.path, name="tensorboard", version="")))
     if config.logger.wandb.enabled:
         loggers.append(_wandb(config, run))
     return loggers
