@@ -1,6 +1,8 @@
 """The data of one run as Lightning loads them."""
 
+import atexit
 import itertools
+import multiprocessing
 import signal
 from collections.abc import Callable
 from typing import cast
@@ -177,3 +179,11 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     for name in IGNORED_BY_WORKERS:
         signal.signal(name, signal.SIG_IGN)
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Kill the workers that an error has left: they ignore what multiprocessing sends, and it would wait for them."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch would raise that a worker died
+    for worker in multiprocessing.active_children():
+        worker.kill()

@@ -2,6 +2,7 @@
 
 import functools
 import logging
+import threading
 from collections.abc import Callable
 from typing import TypeVar
 
@@ -20,6 +21,7 @@ def guarded(logger: AnyLogger) -> AnyLogger:
     not to be guarded: it is what a run is reported from.
     """
     has_failed = False
+    threading.excepthook = _unless_told_later
 
     def forgiving(method: Callable[..., None]) -> Callable[..., None]:
         @functools.wraps(method)
@@ -31,8 +33,9 @@ def guarded(logger: AnyLogger) -> AnyLogger:
                 method(*args, **kwargs)
             except Exception as error:  # whatever a client raises
                 has_failed = True
+                why = error.__cause__ or error  # Lightning calls every fault of TensorBoard's a wrong value
                 log.warning(
-                    f"{type(logger).__name__} stopped: {type(error).__name__}: {error}; training goes on, and"
+                    f"{type(logger).__name__} stopped: {type(why).__name__}: {why}; training goes on, and"
                     " metrics.csv has everything"
                 )
 
@@ -42,3 +45,9 @@ def guarded(logger: AnyLogger) -> AnyLogger:
         if hasattr(logger, name):
             setattr(logger, name, forgiving(getattr(logger, name)))
     return logger
+
+
+def _unless_told_later(failed: threading.ExceptHookArgs) -> None:
+    """Show why a thread ended, but for TensorBoard's, which raises it again where it is next asked to write."""
+    if not type(failed.thread).__module__.startswith("tensorboard."):
+        threading.__excepthook__(failed)
