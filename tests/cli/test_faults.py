@@ -122,6 +122,22 @@ def test_a_data_worker_that_is_killed_ends_the_run_with_one_message(
 
 
 @pytest.mark.slow
+def test_data_workers_without_shared_memory_end_the_run_with_what_to_type(tmp_path: Path) -> None:
+    settings = (*SHORT, "data.workers=2", "optim.batch_size=256", "optim.adapt=false", "hydra.run.dir=out")
+    mount = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=512k tmpfs /dev/shm && exec "$@"', "sh"]
+    if subprocess.run([*mount, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("shared memory of its own cannot be mounted")
+    command = [*mount, sys.executable, str(ROOT / "src/train.py"), *settings]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 1
+    assert (
+        "data workers ran out of shared memory (/dev/shm), where their batches lie; pass data.workers=1" in done.stderr
+    )
+    assert "Traceback" not in done.stderr
+    assert run_json(tmp_path / "out")["status"] == "failed"
+
+
+@pytest.mark.slow
 def test_a_second_run_in_a_folder_is_refused_until_the_first_dies(
     deit_train: Callable[..., Outcome], tmp_path: Path
 ) -> None:

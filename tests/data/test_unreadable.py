@@ -210,7 +210,7 @@ def test_a_class_of_which_nothing_is_left_ends_the_run(opened: Callable[..., Key
     data = opened("data.on_error=skip")
     for path in (photos / "train/cat").iterdir():
         empty(path)
-    with pytest.raises(RunError, match="nor can 16 others, or as many as there are"):
+    with pytest.raises(RunError, match="nor can any of 16 others, or of as many as there are: bring"):
         raw_batches(data)
 
 

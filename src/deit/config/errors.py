@@ -36,7 +36,7 @@ def written(path: Path, kept: str) -> Iterator[None]:
         yield
     except OSError as error:
         why = os.strerror(error.errno) if error.errno else str(error)
-        room = f"make room for {path.parent} and start again" if error.errno in FULL else "start again when it can be"
+        room = f"make room for {path.parent} and start again" if error.errno in FULL else "start again once it can be"
         raise RunError(f"{path} cannot be written ({why}); {kept}; {room}: the same command goes on") from error
 
 

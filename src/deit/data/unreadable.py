@@ -68,10 +68,12 @@ def _is_readable(source: ImageSource, index: int) -> bool:
     return True
 
 
-def refusal(told: Sequence[str], data: Data) -> RunError:
-    """The error that ends a run for images of which ``told`` says what is wrong."""
+def refusal(told: Sequence[str], data: Data, *, lost: bool = False) -> RunError:
+    """The error that ends a run for images of which ``told`` says what is wrong; lost: so it is with all."""
     count = "an image" if len(told) == 1 else f"{len(told)} images"
     way_out = "put whole files there, or pass data.on_error=skip"
+    if lost:
+        way_out = f"nor can any of {TRIED} others, or of as many as there are: bring the images back"
     if data.root is not None and not Path(data.root).is_dir():
         way_out = f"data.root={data.root} is not there any more: bring it back"
     return RunError(f"{count} cannot be read:\n{listed(told)}\n{way_out}; the same command then goes on")
@@ -103,7 +105,7 @@ class Skipped:
         """
         news = {fault.name: f"{fault.why}, class {self.classes[fault.label]}" for fault in faults}
         if any(fault.lost for fault in faults):
-            raise refusal([*news.values(), f"nor can {TRIED} others, or as many as there are"], self.data)
+            raise refusal(list(news.values()), self.data, lost=True)
         if news and self.data.on_error is OnError.stop:
             raise refusal(list(news.values()), self.data)
         for name in news.keys() - self.names:
@@ -111,7 +113,7 @@ class Skipped:
         self.names |= news.keys()
 
     def record(self) -> dict[str, object]:
-        """What run.json says: how many images of all devices were skipped by this process group, and some names."""
+        """What run.json says: how many images of all devices were skipped in this process's time, and some names."""
         names = [self.names]
         if distributed.is_available() and distributed.is_initialized():
             names = [set[str]()] * distributed.get_world_size()

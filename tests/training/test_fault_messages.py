@@ -8,12 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from deit.config.errors import ConfigError, RunError
+from deit.config.material import OnError
 from deit.config.schema import Config
+from deit.data.sources import open_dataset
 from deit.training.faults import explained
 from deit.training.modules import StudentModule
 from deit.training.run import train
+from deit.training.teachers import data_identity
 
 
 def told(config: Config, error: BaseException) -> str:
@@ -78,6 +82,24 @@ def test_a_step_without_memory_ends_the_run_as_failed(
     record = json.loads((tmp_path / "run/run.json").read_text())
     assert record["status"] == "failed"
     assert record["error"].startswith("RunError: the GPU ran out of memory")
+
+
+def test_a_probed_image_that_cannot_be_read_makes_other_data_or_ends_the_run(
+    config: Callable[..., Config], tmp_path: Path
+) -> None:
+    for number in range(40):
+        path = tmp_path / "photos" / "ab"[number % 2] / f"{number:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (8, 8), (number,) * 3).save(path)
+    data = config("data=folder", f"data.root={tmp_path}/photos", "data.on_error=skip").data
+    dataset = open_dataset(data)
+    whole = data_identity(dataset, data)
+    Path(dataset.train.source.describe(int(dataset.train.indices[0]))).write_bytes(b"")
+    broken = data_identity(dataset, data)
+    assert broken == data_identity(dataset, data) != whole
+    data.on_error = OnError.stop
+    with pytest.raises(RunError, match=r"an image cannot be read:\n.*the file is empty(?s:.*)data\.on_error=skip"):
+        data_identity(dataset, data)
 
 
 def test_a_full_disk_is_named_whoever_met_it(config: Callable[..., Config], tmp_path: Path) -> None:
