@@ -21,6 +21,7 @@ NOT_FINGERPRINTED = ("name", "resume", "plan", "logger", "resources")
 NOT_FINGERPRINTED_KEYS = (
     ("data", "root"),
     ("data", "workers"),
+    ("data", "on_error"),
     ("data", "download"),
     ("data", "pack_path"),
     ("trainer", "progress"),

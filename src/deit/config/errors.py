@@ -1,7 +1,13 @@
-"""What the user did wrong, told once and without a traceback."""
+"""What the user did wrong, or the disk, told once and without a traceback."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ConfigError(Exception):
@@ -21,6 +27,17 @@ class ConfigError(Exception):
 
 class RunError(Exception):
     """A run that cannot go on though nothing was typed wrongly: printed without a traceback, exit status 1."""
+
+
+@contextmanager
+def written(path: Path, kept: str) -> Iterator[None]:
+    """Turn a fault of the disk into a `RunError` that names the file; kept: what it leaves as it was."""
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        room = f"make room for {path.parent} and start again" if error.errno in FULL else "start again once it can be"
+        raise RunError(f"{path} cannot be written ({why}); {kept}; {room}: the same command goes on") from error
 
 
 def nearest(word: str, possible: Iterable[str]) -> str | None:

@@ -4,7 +4,6 @@ Each job's configuration is frozen in the folder as it was checked. A sweep that
 same jobs; more of them may follow at the end.
 """
 
-import fcntl
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ import yaml
 
 from deit.config.compose import computed
 from deit.config.errors import ConfigError
+from deit.config.holding import held
 
 FROZEN = ".preflight"  # folder in a sweep's: each job's configuration as it was checked
 RECORD = "run.json"
@@ -166,15 +166,4 @@ def hold(sweep: Path) -> TextIO:
     Raises:
         ConfigError: if another process is at work on the same sweep.
     """
-    (sweep / FROZEN).mkdir(parents=True, exist_ok=True)
-    file = (sweep / FROZEN / "lock").open("w", encoding="utf-8")
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, it is not kept by forked data workers
-    except (BlockingIOError, PermissionError):
-        file.close()
-        raise ConfigError(
-            f"another process is at work on {sweep}; wait for it or end it, or pass another hydra.sweep.dir=<folder>"
-        ) from None
-    except OSError:
-        pass  # a file system without locks
-    return file
+    return held(sweep / FROZEN / "lock", what=f"on {sweep}", another="hydra.sweep.dir=<folder>")

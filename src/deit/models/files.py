@@ -10,11 +10,11 @@ from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, RunError, written
 
 State = dict[str, Tensor]
 
@@ -53,6 +53,11 @@ def read_state(path: str | Path, *, ema: bool = False) -> State:
             f" {', '.join(_CONTAINERS)}; {_CONVERT}"
         )
     state = {str(name).replace("_orig_mod.", ""): tensor for name, tensor in content.items()}
+    if spoilt := [name for name, tensor in state.items() if tensor.is_floating_point() and bool(tensor.isnan().any())]:
+        raise ConfigError(
+            f"{path} holds weights that are no numbers (NaN): {', '.join(spoilt[:3])}"
+            f"{f' and {len(spoilt) - 3} more' if len(spoilt) > 3 else ''}; its training had failed: pass another file"
+        )
     ours = any(name.startswith(_STUDENT) for name in state)
     if ema and "model_ema" not in held and not any(name.startswith(_AVERAGE) for name in state):
         raise _no_average(path)
@@ -134,16 +139,22 @@ def _bare(state: State, part: str) -> State:
 
 
 def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Tensors and strings as a safetensors file: after a crash, the old file or the new one, never half of one."""
+    """Tensors and strings as a safetensors file: after a crash, the old file or the new one, never half of one.
+
+    Raises RunError, naming the file, if the disk does not take it.
+    """
     path = Path(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     # Clones, because safetensors refuses tensors that share memory, as those of tied or flattened modules do.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_dict.items()}
     try:
-        save_file(tensors, draft, {**metadata, _DIGEST: _digest(tensors, metadata)})
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
+        with written(path, "there is nothing of it"):
+            save_file(tensors, draft, {**metadata, _DIGEST: _digest(tensors, metadata)})
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            draft.replace(path)
+    except SafetensorError as fault:  # what a full disk is to safetensors
+        raise RunError(f"{path} cannot be written ({fault}); make room for {path.parent} and start again") from fault
     finally:
         draft.unlink(missing_ok=True)
 

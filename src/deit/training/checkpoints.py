@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, distributed
 
-from deit.config.errors import ConfigError, RunError
+from deit.config.errors import ConfigError, RunError, written
 from deit.config.execution import Trainer as Settings
 from deit.models.files import read_torch
 from deit.training.preemption import Preempted, Signals
@@ -92,21 +92,18 @@ class CheckpointFiles(TorchCheckpointIO):
         """
         path = Path(path)
         draft = path.with_name(f".{path.name}.tmp")
-        try:
-            with draft.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-            _sync_folder(path.parent)
-        except (OSError, RuntimeError) as error:  # torch wraps what the file raises
-            draft.unlink(missing_ok=True)
-            fault = error if isinstance(error, OSError) else error.__context__
-            why = fault.strerror if isinstance(fault, OSError) else str(error).splitlines()[0]
-            raise RunError(
-                f"{path} was not written: {why}; checkpoints written before are whole, and the same command goes on"
-                " from the last of them"
-            ) from error
+        with written(path, "checkpoints written before are whole"):
+            try:
+                with draft.open("wb") as file:
+                    torch.save(checkpoint, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                draft.replace(path)
+                _sync_folder(path.parent)
+            except RuntimeError as error:  # torch wraps what the file raises
+                raise error.__context__ if isinstance(error.__context__, OSError) else error
+            finally:
+                draft.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: str | Path, *args: object, **kwargs: object) -> dict[str, Any]:
         """Read a checkpoint.

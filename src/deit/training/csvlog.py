@@ -16,7 +16,7 @@ Row = dict[str, str]
 
 
 class MetricsFile(Logger):
-    """Lightning logger that appends rows to ``metrics.csv``.
+    """Lightning logger that adds rows to ``metrics.csv``.
 
     What is logged at the same step lands in the same row. A new name adds a column. A run that is
     resumed from a step forgets the rows after it, so that none is missing and none is double.
@@ -68,18 +68,12 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         values = {name: f"{value:.10g}" for name, value in metrics.items()} | {"step": str(step or 0)}
-        same_row = bool(self.rows) and self.rows[-1]["step"] == values["step"]
-        if same_row:
+        if self.rows and self.rows[-1]["step"] == values["step"]:
             self.rows[-1].update(values)
         else:
             self.rows.append(values)
-        new = [name for name in values if name not in self.columns]
-        self.columns += new
-        if same_row or new:
-            self._rewrite()
-        else:
-            with self.path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, self.columns, restval="").writerow(values)
+        self.columns += [name for name in values if name not in self.columns]
+        self._rewrite()  # a row that is appended could be cut in its middle by a full disk or a kill
 
     def _rewrite(self) -> None:
         text = io.StringIO(newline="")

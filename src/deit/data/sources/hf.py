@@ -6,7 +6,6 @@ The package `datasets` is an optional extra and is imported only here, only when
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,8 +53,7 @@ class TableImages:
 
     def image(self, index: int) -> Image.Image:
         """The image of row ``index`` as RGB; raises ImageError with the row if it cannot be decoded."""
-        content, name = self._content(index)
-        return decode(BytesIO(content), name)
+        return decode(*self._content(index))
 
     def picture(self, index: int) -> Picture:
         """The same, decoded as far as it is asked for."""
