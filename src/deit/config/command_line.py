@@ -8,10 +8,12 @@ from collections.abc import Callable, Sequence
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from deit.config import processes
 from deit.config.errors import ConfigError, RunError
 from deit.config.preflight import refuse
 
 INTERRUPTED = 130  # the exit status of what the keyboard ended
+PREEMPTED = 75  # that of a run which a signal ended and which can go on: sysexits.h calls it a temporary failure
 NUMBERED_GROUPS = ("resolution",)  # their options are numbers, which Hydra takes for values
 
 
@@ -74,7 +76,8 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
     """
     # Hydra prints errors itself and exits with 1, unless it is asked for full ones: then they arrive here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    arguments = arranged(sys.argv[1:])
+    silent = ["hydra/job_logging=disabled"] if processes.rank() else []  # train.log is the first process's to write
+    arguments = arranged([*silent, *sys.argv[1:]])
     try:
         if leaves_folder and not asks_for_plan(arguments):
             sys.argv[1:] = arguments

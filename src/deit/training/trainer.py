@@ -4,6 +4,8 @@ import warnings
 from pathlib import Path
 
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
@@ -13,17 +15,20 @@ from torch import Tensor
 
 from deit.config.errors import ConfigError
 from deit.config.execution import Trainer as Settings
+from deit.config.resources import SUBMITIT_SLURM
 from deit.config.schema import Config
 from deit.training import progress
 from deit.training.finite import FiniteLoss
 from deit.training.folder import RunFolder
 
 # What Lightning warns of and we know: workers are data.workers' business, nothing is logged by the step, averages are
-# synchronised before they are logged, and one of its own deprecated calls.
+# synchronised before they are logged, a run may do without the SLURM that is installed, and one of its own deprecated
+# calls.
 for known in (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
     ".*sync_dist=True.*",
+    ".*`srun` command is available.*",
     ".*LeafSpec.*",
 ):
     warnings.filterwarnings("ignore", message=known)
@@ -56,20 +61,28 @@ def last_checkpoint(folder: Path) -> ModelCheckpoint:
     return ModelCheckpoint(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
 
 
-def refuse_missing_devices(settings: Settings) -> None:
-    """Refuse a run on more GPUs than PyTorch sees.
+def refuse_missing_devices(config: Config) -> None:
+    """Refuse a run on more GPUs than PyTorch sees; a job of SLURM's asks for GPUs unless it asks for the CPU.
 
     Raises:
         ConfigError: with both numbers.
     """
-    if settings.accelerator != "gpu":
+    settings, in_slurm = config.trainer, config.resources.launcher == SUBMITIT_SLURM
+    if settings.accelerator == "cpu" or (settings.accelerator == "auto" and not in_slurm):
         return
     found = torch.cuda.device_count() or int(torch.backends.mps.is_available())
     if found < settings.devices:
         raise ConfigError(
             f"trainer={settings.name} asks for {settings.devices} GPUs, PyTorch sees {found};"
-            f" pass {f'trainer.devices={found}' if found else 'trainer=cpu'}"
+            f" pass {f'trainer.devices={found}' if found and not in_slurm else 'trainer.accelerator=cpu'}"
         )
+
+
+def slurm() -> SLURMEnvironment | None:
+    """SLURM's processes, where it started this one, without Lightning's requeueing: submitit requeues a job, once."""
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return None
+    return SLURMEnvironment(auto_requeue=False)
 
 
 def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
@@ -78,6 +91,7 @@ def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
     return Trainer(
         accelerator=settings.accelerator,
         devices=1,
+        plugins=slurm(),
         precision=settings.precision,  # pyright: ignore[reportArgumentType] - checked against Lightning's names
         max_epochs=epochs,
         callbacks=callbacks,
@@ -100,6 +114,7 @@ def run_trainer(config: Config, run: RunFolder, loggers: list[Logger], extra: li
         devices=settings.devices,
         num_nodes=settings.num_nodes,
         strategy=_strategy(settings),
+        plugins=slurm(),
         precision=settings.precision,  # pyright: ignore[reportArgumentType] - checked against Lightning's names
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip_grad,
