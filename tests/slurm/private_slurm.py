@@ -88,8 +88,7 @@ class PrivateSlurm:
     def __exit__(self, *error: object) -> None:
         """End jobs first, which outlive the daemons, then each daemon before the one that it talks to."""
         if any(name == "slurmctld" for name in self.daemons):
-            self.ask("scancel", "--full", f"--user={getpass.getuser()}")
-            self._wait(lambda: not self.ask("squeue", "-h"), needs_daemons=False)
+            self.cancel_all()
         for process in reversed(self.daemons.values()):
             process.terminate()
             try:
@@ -105,6 +104,14 @@ class PrivateSlurm:
             command, env=self.environment, capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         return (done.stdout or done.stderr).strip()
+
+    def restarts(self, job: str) -> int:
+        """How often a job was put into the queue again."""
+        return int(self.ask("scontrol", "show", "job", job).split("Restarts=")[1].split()[0])
+
+    def cancel_all(self) -> None:
+        self.ask("scancel", f"--user={getpass.getuser()}")
+        self._wait(lambda: not self.ask("squeue", "-h"), needs_daemons=False)
 
     def _configure(self) -> None:
         for folder in ("munge", "controller", *self.nodes):
