@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-DAEMONS = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])  # where Debian has them, users may not look
+DAEMONS = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin"])  # where Debian has them
 NEEDED = ("munged", "slurmctld", "slurmd", "sbatch", "srun", "squeue", "scancel", "scontrol", "sinfo")
 PATIENCE = 60.0  # seconds for what takes one on an idle machine
 
@@ -67,7 +67,9 @@ class PrivateSlurm:
         # Short, for sockets lie below it: the path of one has 107 characters. munged wants it open to all.
         self.root = Path(tempfile.mkdtemp(prefix="sl", dir="/tmp"))
         self.root.chmod(0o755)
-        outside = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH", "SRUN"))}
+        outside = {
+            name: value for name, value in os.environ.items() if not name.startswith(("SLURM", "SBATCH", "SRUN"))
+        }
         own = {"SLURM_CONF": str(self.root / "slurm.conf"), "PATH": DAEMONS, "MASTER_ADDR": "127.0.0.1"}
         self.environment = outside | own
         self.daemons: dict[str, subprocess.Popen[bytes]] = {}
@@ -123,7 +125,9 @@ class PrivateSlurm:
         host = socket.gethostname().split(".")[0]  # what slurmctld compares with
         text = CONFIGURATION.format(host=host, port=controller, user=getpass.getuser(), root=self.root)
         for node, port in zip(self.nodes, ports, strict=True):
-            text += f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={self.cpus} State=UNKNOWN\n"
+            text += (
+                f"NodeName={node} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={self.cpus} State=UNKNOWN\n"
+            )
         (self.root / "slurm.conf").write_text(text)
 
     def _start_munged(self) -> None:
@@ -131,7 +135,11 @@ class PrivateSlurm:
         key = folder / "key"
         key.touch(0o600)
         key.write_bytes(os.urandom(128))
-        own = {"socket": folder / "s", "key-file": key, **{f"{name}-file": folder / name for name in ("pid", "log", "seed")}}
+        own = {
+            "socket": folder / "s",
+            "key-file": key,
+            **{f"{name}-file": folder / name for name in ("pid", "log", "seed")},
+        }
         self._start("munged", "-F", *(f"--{option}={path}" for option, path in own.items()))
         self._wait((folder / "s").exists)
 

@@ -183,7 +183,7 @@ def test_all_logits_replayed_give_the_live_losses_of_twenty_steps_to_the_bit(
         module = trainer.lightning_module
         assert isinstance(module, DistillationModule)
         module.targets.commit()
-        assert module.teacher_views["asked" if mode == "replay" else "replayed"] == 0
+        assert module.teacher_views()["asked" if mode == "replay" else "replayed"] == 0
         return list(step_losses)
 
     live = twenty("off")

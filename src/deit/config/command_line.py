@@ -13,7 +13,6 @@ from deit.config.errors import ConfigError, RunError
 from deit.config.preflight import refuse
 
 INTERRUPTED = 130  # the exit status of what the keyboard ended
-PREEMPTED = 75  # that of a run which a signal ended and which can go on: sysexits.h calls it a temporary failure
 NUMBERED_GROUPS = ("resolution",)  # their options are numbers, which Hydra takes for values
 
 

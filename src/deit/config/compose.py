@@ -24,6 +24,8 @@ NOT_FINGERPRINTED_KEYS = (
     ("data", "download"),
     ("data", "pack_path"),
     ("trainer", "progress"),
+    ("trainer", "checkpoint_minutes"),
+    ("trainer", "checkpoint_steps"),
 )
 
 

@@ -123,6 +123,10 @@ class Trainer:
     """Convolutions of a student in channels-last layout, which suits convnets; a teacher's always are."""
     threads: int | None = II("scale.threads")
     """CPU threads of PyTorch a process; null: PyTorch's choice."""
+    checkpoint_minutes: float = 10.0
+    """Longest training that a killed run repeats; a checkpoint is also written when an epoch begins, and at signals."""
+    checkpoint_steps: int | None = None
+    """Optimiser steps between checkpoints, besides; null: minutes alone say."""
     progress: bool = True
     """Whether a progress bar is drawn."""
 
@@ -145,6 +149,9 @@ class Trainer:
                     f"trainer.{name}={value} is unknown; possible: {', '.join(possible)};"
                     f" pass trainer.{name}={nearest(value, possible) or possible[0]}"
                 )
+        yield from not_positive(trainer__checkpoint_minutes=self.checkpoint_minutes)
+        if self.checkpoint_steps is not None:
+            yield from not_positive(trainer__checkpoint_steps=self.checkpoint_steps)
         if self.clip_grad is not None:
             yield from not_positive(trainer__clip_grad=self.clip_grad)
         if self.threads is not None:

@@ -89,19 +89,21 @@ class Bank:
         assert decisions.all(), f"{self.folder} is asked for answers that it does not have"
         return self.kept.decode(decisions.astype(np.int64) - 1, rows)
 
-    def write(self, views: Tensor, indices: Tensor, logits: Tensor) -> None:
-        """Keep (B, K) answers; they are known after the next `commit`.
+    def write(self, views: Tensor, indices: Tensor, logits: Tensor) -> Tensor:
+        """Keep (B, K) answers; they are known after the next `commit`. Returns them as `read` will.
 
         Raises:
             RunError: if the disk does not take them.
         """
         logits = logits.detach().float().cpu()
-        encoded = self.kept.encode(logits)
+        fields = self.kept.fields
+        encoded = {name: values.astype(fields[name].base) for name, values in self.kept.encode(logits).items()}
         decisions = logits.argmax(dim=-1).numpy() + 1
         for view, chosen, where in _by_view(views, indices):
             for name, values in encoded.items():
                 self._store(view, name, where, values[chosen])
             self._pending.append((view, where, decisions[chosen]))
+        return self.kept.decode(decisions - 1, encoded)
 
     def commit(self) -> None:
         """Bring what was written to disk, then the decisions, which make it known.

@@ -69,12 +69,12 @@ class BankTargets:
         self.num_asked += len(views)
 
         def answer() -> Tensor:
-            logits = promised()
-            self.bank.write(views, indices, logits)
+            # What is learnt from is what is kept: a run must not depend on which answers a bank already had.
+            kept = self.bank.write(views, indices, promised())
             self._uncommitted += 1
             if self._uncommitted >= COMMIT_EVERY:
                 self.commit()
-            return logits
+            return kept.to(images.device)
 
         return answer
 

@@ -25,6 +25,20 @@ class Averages(nn.Module):
         for name, value in values.items():
             cast(MeanMetric, self.means[name]).update(value.detach())
 
+    def sums(self) -> dict[str, tuple[float, float]]:
+        """Weighted sum and weight so far on this device, by name: what `restore` takes up."""
+        return {
+            name: (float(cast(Tensor, mean.mean_value)), float(cast(Tensor, mean.weight)))
+            for name, mean in cast(ItemsView[str, MeanMetric], self.means.items())
+        }
+
+    def restore(self, sums: Mapping[str, tuple[float, float]]) -> None:
+        """Go on from what `sums` gave, in another process."""
+        for name, (total, weight) in sums.items():
+            mean = cast(MeanMetric, self.means[name])
+            cast(Tensor, mean.mean_value).fill_(total)
+            cast(Tensor, mean.weight).fill_(weight)
+
     def compute(self, prefix: str) -> dict[str, Tensor]:
         """The means under ``prefix/name``; starts anew."""
         result = {}

@@ -11,7 +11,7 @@ from submitit.core.job_environment import JobEnvironment
 from submitit.helpers import DelayedSubmission, TorchDistributedEnvironment
 
 from deit.config import processes
-from deit.config.command_line import PREEMPTED
+from deit.training.preemption import Preempted
 
 ASKS_FOR_ANOTHER = signal.Signals[
     f"SIG{JobEnvironment.USR_SIG}"
@@ -22,10 +22,10 @@ ASKS_FOR_ANOTHER = signal.Signals[
 class Job:
     """A call of a script, the same each time the job comes out of the queue.
 
-    While it trains, a run answers signals itself: all processes stop between two steps, and the checkpoint is on disk
-    when the script ends with status `PREEMPTED`. The signal that asks for another job is then handed on to submitit,
-    whose answer it would have been: process zero requeues the job, or says that it ran out of time too often. After
-    SIGTERM nothing is requeued from here: SLURM sends it where it starts the job again itself, or was told to end it.
+    A run answers signals itself, and ends with `Preempted` once its checkpoint is on disk. The signal that asks for
+    another job is then handed on to submitit, whose answer it would have been: process zero puts the job into the queue
+    again, or says that it ran out of time too often. After SIGTERM nothing is put there from here: SLURM sends it where
+    it starts the job again by itself, or was told to end it.
     """
 
     script: str
@@ -38,13 +38,11 @@ class Job:
         sys.argv[:] = [self.script, *self.arguments]
         try:
             runpy.run_path(self.script, run_name="__main__")
-        except SystemExit as ended:
-            if ended.code != PREEMPTED:
-                raise
-            if getattr(ended.__context__, "signum", None) == ASKS_FOR_ANOTHER:
+        except Preempted as ended:
+            if ended.number == ASKS_FOR_ANOTHER:
                 signal.raise_signal(ASKS_FOR_ANOTHER)
             if processes.rank() > 0:
-                raise SystemExit(0) from None  # another status would end process zero at its work
+                raise SystemExit(0) from None  # any other status would end process zero at its work
             raise
 
     def checkpoint(self) -> DelayedSubmission:

@@ -38,7 +38,7 @@ def read_state(path: str | Path, *, ema: bool = False) -> State:
     path = Path(path)
     if not path.is_file():
         raise ConfigError(f"{path} is not a file; pass the path of a .pth, .safetensors or .ckpt file")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
     containers = ("model_ema", "state_dict") if ema else _CONTAINERS
     held = [name for name in containers if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)]
     if ema and not held:
@@ -71,7 +71,8 @@ def _read_safetensors(path: Path) -> State:
         raise ConfigError(f"{path} is no safetensors file ({fault}); pass another, or make it anew") from None
 
 
-def _read_torch(path: Path) -> object:
+def read_torch(path: Path) -> object:
+    """The plain data and tensors of a file that torch wrote, on the CPU; raises ConfigError as `read_state`."""
     try:
         # The official code stores its command line beside the weights: a Namespace is data, not code.
         with torch.serialization.safe_globals([Namespace]):

@@ -121,7 +121,7 @@ class BankCheck(Callback):
     def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Say how often the teacher was spared."""
         assert isinstance(pl_module, DistillationModule)
-        views = pl_module.teacher_views
+        views = pl_module.teacher_views()
         log.info(f"bank {self.kept.bank.folder}: {views['replayed']} replayed, {views['asked']} recorded")
 
 

@@ -37,11 +37,11 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Take up the rows of an earlier process up to ``step``, or none of them for step 0."""
+        """Take up the rows of an earlier process that were logged before ``step``."""
         if self.path.is_file():
             with self.path.open(newline="", encoding="utf-8") as file:
                 reader = csv.DictReader(file)
-                self.rows = [row for row in reader if step and int(row["step"]) <= step]
+                self.rows = [row for row in reader if int(row["step"]) < step]
                 self.columns = list(reader.fieldnames or self.columns)
         self._rewrite()
 

@@ -1,7 +1,7 @@
 """Stops a training whose loss is no number any more, before it overwrites a good checkpoint."""
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
@@ -17,8 +17,8 @@ NEVER = 2**62
 class FiniteLoss(Callback):
     """Notes the first batch with a loss that is not finite, on the device, and stops the run at the next look.
 
-    It looks after every batch on a single CPU, else every `CHECK_EVERY` batches and at each epoch's end: before
-    a checkpoint is written.
+    It looks after every batch on a single CPU, else every `CHECK_EVERY` batches, at each epoch's end, and before a
+    checkpoint is written.
 
     Args:
         config: What runs, for what to try.
@@ -41,6 +41,9 @@ class FiniteLoss(Callback):
         cheap = pl_module.device.type == "cpu" and trainer.world_size == 1
         if cheap or trainer.is_last_batch or (batch_idx + 1) % CHECK_EVERY == 0:
             self._look(trainer)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        self._look(trainer)
 
     def _look(self, trainer: Trainer) -> None:
         # A device alone may have met it, and all must stop together.

@@ -76,12 +76,6 @@ class RunFolder:
         return self.checkpoints / "best.ckpt"
 
     @property
-    def last_checkpoint(self) -> Path | None:
-        """The checkpoint from which the run goes on; None for a run that has none yet."""
-        last = self.checkpoints / "last.ckpt"
-        return last if last.is_file() else None
-
-    @property
     def metrics(self) -> dict[str, float]:
         """What run.json has of them: empty until the run is done."""
         return cast(dict[str, float], self.record["metrics"])
@@ -91,7 +85,7 @@ class RunFolder:
         self._write()
 
     def stopped(self, error: BaseException) -> None:
-        """Record why the run ended early: ``preempted`` by a signal or the keyboard, else ``failed``."""
+        """Record why the run ended early: ``preempted`` by a signal, else ``failed``."""
         preempted = isinstance(error, (KeyboardInterrupt, SystemExit))
         said = f"{type(error).__name__}: {error}"
         self.record.update(status="preempted" if preempted else "failed", error=None if preempted else said)

@@ -5,16 +5,17 @@ Losses and metrics are pure functions in `distillation.losses` and `evaluation`.
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
-from torch import Tensor
+from torch import Tensor, distributed
 from torch.optim import Optimizer
 
+from deit.config.errors import ConfigError
 from deit.config.execution import Optim
 from deit.config.teaching import Distill, Fusion
 from deit.data.batches import EvalBatch, TrainBatch
@@ -28,6 +29,7 @@ from deit.models.students import Heads, Student
 from deit.models.teachers import FrozenTeacher, TeacherNetwork
 from deit.training import optimizer
 from deit.training.averaging import averaged
+from deit.training.checkpoints import PROGRESS
 from deit.training.decisions import TeacherDecisions
 from deit.training.stopwatch import Stopwatch
 
@@ -48,7 +50,7 @@ class Classifier(LightningModule, ABC):
         self.val_averages, self.test_averages = Averages(eval_names), Averages(eval_names)
         self._epoch_began = self._last_step = 0.0
         self._epoch_images = self._images = 0
-        self._seconds = 0.0
+        self._seconds = self._epoch_earlier_s = 0.0
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         # Lightning's own estimate would open the loader before a resumed run knows where it stands.
@@ -74,8 +76,45 @@ class Classifier(LightningModule, ABC):
         if self.device.type == "cuda":
             torch.cuda.manual_seed(step_seed)
 
+    def on_train_start(self) -> None:
+        self._epoch_began = time.perf_counter() - self._epoch_earlier_s  # an epoch may have begun in another process
+
     def on_train_epoch_start(self) -> None:
         self._epoch_began, self._epoch_images = time.perf_counter(), 0
+
+    def progress(self) -> dict[str, Any]:
+        """What this device has counted and averaged so far: what `take_up` goes on from in another process."""
+        return {
+            "averages": self.train_averages.sums(),
+            "images": (self._images, self._epoch_images),
+            "seconds": (self._seconds, max(0.0, self._last_step - self._epoch_began)),
+        }
+
+    def take_up(self, progress: Mapping[str, Any]) -> None:
+        """Go on from what `progress` gave."""
+        self.train_averages.restore(progress["averages"])
+        self._images, self._epoch_images = progress["images"]
+        self._seconds, self._epoch_earlier_s = progress["seconds"]
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint[PROGRESS] = [self.progress()]
+        if self.trainer.world_size > 1:
+            checkpoint[PROGRESS] = [None] * self.trainer.world_size
+            distributed.all_gather_object(checkpoint[PROGRESS], self.progress())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up what this device had counted.
+
+        Raises:
+            ConfigError: if the checkpoint is of another number of devices.
+        """
+        ranks = checkpoint[PROGRESS]
+        if len(ranks) != self.trainer.world_size:
+            raise ConfigError(
+                f"the checkpoint is of a run on {len(ranks)} devices, this one has {self.trainer.world_size}; pass"
+                f" trainer.devices and trainer.num_nodes for {len(ranks)} together, or resume=never"
+            )
+        self.take_up(ranks[self.global_rank])
 
     def record(self, batch: TrainBatch, values: dict[str, Tensor]) -> None:
         """Average training values, scalars or (B,), over the epoch's images."""
@@ -223,7 +262,6 @@ class DistillationModule(StudentModule):
         self.distill = distill
         self.targets = targets or LiveTargets(teacher)
         self.teacher_time = Stopwatch()
-        self.teacher_views = {"asked": 0, "replayed": 0}  # over all devices, known when training ends
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         with self.teacher_time.measure(self.device):
@@ -247,7 +285,21 @@ class DistillationModule(StudentModule):
         self.targets.commit()
         super().on_train_epoch_end()
 
-    def on_train_end(self) -> None:
+    def progress(self) -> dict[str, Any]:
+        views = (self.targets.num_asked, self.targets.num_replayed)
+        return super().progress() | {"teacher": (*views, self.teacher_time.total())}
+
+    def take_up(self, progress: Mapping[str, Any]) -> None:
+        super().take_up(progress)
+        self.targets.num_asked, self.targets.num_replayed, earlier = progress["teacher"]
+        self.teacher_time.add(earlier)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.targets.commit()  # what the student has learnt from stays known
+        super().on_save_checkpoint(checkpoint)
+
+    def teacher_views(self) -> dict[str, int]:
+        """Views, over all devices, that the teacher was asked about, and that a bank had; every device must call it."""
         counts = torch.tensor([self.targets.num_asked, self.targets.num_replayed], device=self.device)
         asked, replayed = cast(Tensor, self.trainer.strategy.reduce(counts, reduce_op="sum")).tolist()
-        self.teacher_views = {"asked": asked, "replayed": replayed}
+        return {"asked": asked, "replayed": replayed}

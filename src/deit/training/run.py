@@ -1,12 +1,12 @@
 """One training run from configuration to result."""
 
 import logging
-import time
 from pathlib import Path
 from typing import cast
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.loggers import Logger
 
 from deit.config import cells, rules
@@ -22,13 +22,15 @@ from deit.distillation.targets import BankTargets
 from deit.models.students import Student, build_student
 from deit.models.teachers import FrozenTeacher
 from deit.models.weights import load_student
-from deit.training import loggers, summary, teachers
+from deit.training import checkpoints, loggers, summary, teachers
 from deit.training.banks import BankCheck, targets
+from deit.training.checkpoints import BestCheckpoint, LastCheckpoint
 from deit.training.csvlog import MetricsFile
 from deit.training.decisions import TeacherCheck
 from deit.training.folder import RunFolder, finished, is_rank_zero, refuse_unfinished
 from deit.training.modules import DistillationModule, StudentModule
-from deit.training.trainer import BestCheckpoint, refuse_missing_devices, run_trainer
+from deit.training.preemption import Signals, watched
+from deit.training.trainer import end_ranks, refuse_missing_devices, run_trainer
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +56,8 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     try:
         if starts_from_job:
             refuse_unfinished(Path(str(config.init)).parents[1])
-        return _train(suited(config, dataset), run, packed(dataset, config.data))
+        with watched() as signals:
+            return _train(suited(config, dataset), run, packed(dataset, config.data), signals)
     except BaseException as error:
         run.stopped(error)
         raise
@@ -74,21 +77,25 @@ def suited(config: Config, dataset: DataSet) -> Config:
     return now
 
 
-def _train(config: Config, run: RunFolder, dataset: DataSet) -> float:
+def _train(config: Config, run: RunFolder, dataset: DataSet, signals: Signals) -> float:
     configure_torch(config)
-    data = keyed_data(config, dataset)  # first, for its mistakes are told sooner than a teacher is fitted
+    checkpoint = _checkpoint(config, run)  # first, with the data, for mistakes are told sooner than a teacher is fitted
+    data = keyed_data(config, dataset)
     teacher = teachers.obtain(config, dataset)
     module = build_module(config, dataset, teacher)
     opened = loggers.build(config, run)
+    trainer = run_trainer(config, run, opened, _checks(config, module, data), signals)
     try:
-        trainer = run_trainer(config, run, opened, _checks(config, module, data))
-        began = time.perf_counter()
-        _fit(trainer, module, data, config, run, opened)
-        fit_seconds = time.perf_counter() - began
+        _resume_metrics(opened[0], checkpoint)
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        signals.refuse_further()
         trainer.test(module, data, ckpt_path=run.best_checkpoint, weights_only=True, verbose=False)
-        result = _finish(trainer, module, run, config, dataset, fit_seconds)
+        result = _finish(trainer, module, run, config, dataset)
         loggers.summarise(opened, run.metrics)
         return result
+    except BaseException:
+        end_ranks(trainer)
+        raise
     finally:
         loggers.close(opened)
 
@@ -160,37 +167,45 @@ def _checks(config: Config, module: StudentModule, data: KeyedData) -> list[Call
     return checks
 
 
-def _fit(
-    trainer: Trainer, module: StudentModule, data: KeyedData, config: Config, run: RunFolder, opened: list[Logger]
-) -> None:
-    """Train from the start or from where an earlier process of the same run stopped."""
-    checkpoint = None
-    if config.resume == "auto":
-        checkpoint = run.last_checkpoint
-    elif config.resume != "never":
-        checkpoint = Path(config.resume)
+def _checkpoint(config: Config, run: RunFolder) -> Path | None:
+    """Where to go on from: where an earlier process of the same run stopped, a file, or None for the beginning.
+
+    Raises:
+        ConfigError: if it is damaged, and there is none before it.
+    """
+    if config.resume == "never":
+        if is_rank_zero():
+            checkpoints.forget(run.checkpoints)
+        return None
+    if config.resume != "auto":
+        return Path(config.resume)
+    found, damaged = checkpoints.newest(run.checkpoints)
+    for file in damaged:
+        log.warning(f"{file} is damaged: its checksums do not agree; {found}, the one before it, is taken")
+    return found
+
+
+def _resume_metrics(metrics_file: Logger, checkpoint: Path | None) -> None:
+    """Let metrics.csv go on from where the run does."""
     step = 0
     if checkpoint is not None:
-        step = int(torch.load(checkpoint, map_location="cpu", weights_only=True, mmap=True)["global_step"])
+        step = checkpoints.step_of(checkpoint)
         log.info(f"resuming from {checkpoint} at step {step}")
-    metrics_file = opened[0]
     assert isinstance(metrics_file, MetricsFile)
     metrics_file.resume_at(step)
-    trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
 
 
-def _finish(
-    trainer: Trainer, module: StudentModule, run: RunFolder, config: Config, dataset: DataSet, fit_seconds: float
-) -> float:
+def _finish(trainer: Trainer, module: StudentModule, run: RunFolder, config: Config, dataset: DataSet) -> float:
     """Record the result and show it."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
     if "test/teacher_acc1" in metrics:
         metrics["teacher/acc1"] = metrics.pop("test/teacher_acc1")
-    best = cast(BestCheckpoint, trainer.checkpoint_callback).best_model_score
-    assert best is not None, "every epoch ends with validation"
-    metrics["val/acc1"] = float(best)
+    best, last = (cast(Checkpoint, callback) for callback in trainer.checkpoint_callbacks)
+    assert isinstance(best, BestCheckpoint) and isinstance(last, LastCheckpoint)
+    assert best.best_model_score is not None, "every epoch ends with validation"
+    metrics["val/acc1"] = float(best.best_model_score)
     parameters = sum(parameter.numel() for parameter in module.student.parameters())
-    timing = {"fit_s": fit_seconds, "images_per_s": module.images_per_s}
+    timing = {"fit_s": last.fit_seconds, "images_per_s": module.images_per_s}
     facts: dict[str, object] = {
         "test_split": dataset.test_split,
         "parameters": parameters,
@@ -198,9 +213,10 @@ def _finish(
     }
     if isinstance(module, DistillationModule):
         timing["teacher_s"] = module.teacher_time.total()
-        facts["teacher"] = module.teacher_views
+        facts["teacher"] = module.teacher_views()
     run.done(metrics, timing, **facts)
     if is_rank_zero():
+        checkpoints.forget(run.checkpoints, (checkpoints.PREVIOUS,))  # what is done needs no spare
         title = f"{config.name}{' (DRY RUN)' if config.is_dry_run else ''}"
         summary.show(title, metrics, parameters=parameters, images_per_s=timing["images_per_s"], folder=run.path)
     return metrics["test/acc1"]

@@ -61,6 +61,10 @@ class Stopwatch:
             yield
             self._seconds += time.perf_counter() - began
 
+    def add(self, seconds: float) -> None:
+        """Count what another process has measured."""
+        self._seconds += seconds
+
     def total(self) -> float:
         """Seconds so far."""
         for begin, end in self._events:

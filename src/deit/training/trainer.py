@@ -1,64 +1,40 @@
 """Lightning's Trainer as the configuration asks for it."""
 
+import subprocess
 import warnings
-from pathlib import Path
 
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Callback, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
 from timm.models.vision_transformer import Block
-from torch import Tensor
 
 from deit.config.errors import ConfigError
 from deit.config.execution import Trainer as Settings
 from deit.config.resources import SUBMITIT_SLURM
 from deit.config.schema import Config
 from deit.training import progress
+from deit.training.checkpoints import BestCheckpoint, CheckpointFiles, LastCheckpoint
 from deit.training.finite import FiniteLoss
 from deit.training.folder import RunFolder
+from deit.training.preemption import Signals
+
+PATIENCE = 10.0  # seconds that the ranks of a stopped run have to end by themselves
 
 # What Lightning warns of and we know: workers are data.workers' business, nothing is logged by the step, averages are
-# synchronised before they are logged, a run may do without the SLURM that is installed, and one of its own deprecated
-# calls.
+# synchronised before they are logged, a cluster need not be used, our loader begins where the trainer stands, and one
+# of its own deprecated calls.
 for known in (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
     ".*sync_dist=True.*",
     ".*`srun` command is available.*",
+    ".*your dataloader is not resumable.*",
     ".*LeafSpec.*",
 ):
     warnings.filterwarnings("ignore", message=known)
-
-
-class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt by accuracy on the validation split.
-
-    Of equally good epochs the later one is the best: on a small split many are equal, and the first of
-    them is the one that has trained least.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            dirpath=folder,
-            filename="best",
-            monitor="val/acc1",
-            mode="max",
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,  # a resumed run goes on writing the same name
-        )
-
-    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
-        equal = current is not None and self.best_model_score is not None and bool(current == self.best_model_score)
-        return equal or super().check_monitor_top_k(trainer, current)
-
-
-def last_checkpoint(folder: Path) -> ModelCheckpoint:
-    """Keeps last.ckpt, written after every epoch; it follows `BestCheckpoint`, whose state it holds."""
-    return ModelCheckpoint(dirpath=folder, filename="last", save_on_train_epoch_end=True, enable_version_counter=False)
 
 
 def refuse_missing_devices(config: Config) -> None:
@@ -78,11 +54,11 @@ def refuse_missing_devices(config: Config) -> None:
         )
 
 
-def slurm() -> SLURMEnvironment | None:
+def slurm() -> list[SLURMEnvironment]:
     """SLURM's processes, where it started this one, without Lightning's requeueing: submitit requeues a job, once."""
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
-        return None
-    return SLURMEnvironment(auto_requeue=False)
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]
 
 
 def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
@@ -91,7 +67,7 @@ def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
     return Trainer(
         accelerator=settings.accelerator,
         devices=1,
-        plugins=slurm(),
+        plugins=[*slurm()],
         precision=settings.precision,  # pyright: ignore[reportArgumentType] - checked against Lightning's names
         max_epochs=epochs,
         callbacks=callbacks,
@@ -104,8 +80,10 @@ def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
     )
 
 
-def run_trainer(config: Config, run: RunFolder, loggers: list[Logger], extra: list[Callback]) -> Trainer:
-    """The trainer of a run: its devices, its checkpoints in the run's folder."""
+def run_trainer(
+    config: Config, run: RunFolder, loggers: list[Logger], extra: list[Callback], signals: Signals
+) -> Trainer:
+    """The trainer of a run: its devices, its checkpoints in the run's folder, one of them at a signal."""
     settings = config.trainer
     callbacks, lines = progress.show(config.name, epochs=config.optim.epochs, bar=settings.progress)
     return Trainer(
@@ -114,7 +92,6 @@ def run_trainer(config: Config, run: RunFolder, loggers: list[Logger], extra: li
         devices=settings.devices,
         num_nodes=settings.num_nodes,
         strategy=_strategy(settings),
-        plugins=slurm(),
         precision=settings.precision,  # pyright: ignore[reportArgumentType] - checked against Lightning's names
         accumulate_grad_batches=settings.accumulate,
         gradient_clip_val=settings.clip_grad,
@@ -127,8 +104,9 @@ def run_trainer(config: Config, run: RunFolder, loggers: list[Logger], extra: li
             *extra,
             FiniteLoss(config, run.checkpoints),
             BestCheckpoint(run.checkpoints),
-            last_checkpoint(run.checkpoints),
+            LastCheckpoint(run.checkpoints, settings, signals),
         ],
+        plugins=[CheckpointFiles(), *slurm()],
         logger=[*loggers, *lines],
         enable_model_summary=False,
         enable_progress_bar=bool(callbacks),
@@ -144,3 +122,12 @@ def _strategy(settings: Settings) -> str | Strategy:
     if settings.strategy == "fsdp":
         return FSDPStrategy(auto_wrap_policy={Block}, state_dict_type="full")
     return "auto"
+
+
+def end_ranks(trainer: Trainer) -> None:
+    """End the processes that Lightning started for a run which has stopped, and which may wait for it in vain."""
+    for process in getattr(trainer.strategy.launcher, "procs", []):
+        try:
+            process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
