@@ -44,7 +44,6 @@ SlurmdLogFile={root}/%n.log
 MailProg=/bin/true
 SlurmdParameters=config_overrides
 ReturnToService=2
-KillWait=10
 EnforcePartLimits=ALL
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
@@ -107,9 +106,14 @@ class PrivateSlurm:
         )
         return (done.stdout or done.stderr).strip()
 
-    def restarts(self, job: str) -> int:
-        """How often a job was put into the queue again."""
-        return int(self.ask("scontrol", "show", "job", job).split("Restarts=")[1].split()[0])
+    def fact(self, job: str, name: str) -> str:
+        """What ``scontrol show job`` says under ``name``."""
+        return self.ask("scontrol", "show", "job", job).split(f"{name}=")[1].split()[0]
+
+    def warn(self, job: str, signal: str) -> None:
+        """Send a signal to the processes of a job, once, as SLURM does before the time is over."""
+        # By the step's number: for a job of an array whose others wait, scancel takes itself to have failed, and repeats.
+        self.ask("scancel", f"--signal={signal}", f"{self.fact(job, 'JobId')}.0")
 
     def cancel_all(self) -> None:
         self.ask("scancel", f"--user={getpass.getuser()}")
