@@ -112,7 +112,7 @@ class PrivateSlurm:
 
     def warn(self, job: str, signal: str) -> None:
         """Send a signal to the processes of a job, once, as SLURM does before the time is over."""
-        # By the step's number: for a job of an array whose others wait, scancel takes itself to have failed, and repeats.
+        # By the step's number: for a job of an array whose others wait, scancel takes it for failed, and repeats.
         self.ask("scancel", f"--signal={signal}", f"{self.fact(job, 'JobId')}.0")
 
     def cancel_all(self) -> None:

@@ -1,6 +1,8 @@
 """The data of one run as Lightning loads them."""
 
+import atexit
 import itertools
+import multiprocessing
 import signal
 from collections.abc import Callable
 from typing import cast
@@ -151,8 +153,11 @@ class KeyedData(LightningDataModule):
 
     def _loader(self, dataset: TrainViews | EvalImages, batches: TrainBatches | EvalBatches | list) -> DataLoader:
         workers = self.data.workers
-        if workers and kernels is not None:
-            kernels.warm_up()  # before the workers are made, or each would do it
+        if workers:
+            atexit.unregister(_end_workers)
+            atexit.register(_end_workers)  # last, to be called first
+            if kernels is not None:
+                kernels.warm_up()  # before the workers are made, or each would do it
         return DataLoader(
             dataset,
             batch_sampler=cast(torch.utils.data.Sampler, batches),
@@ -163,6 +168,13 @@ class KeyedData(LightningDataModule):
             pin_memory=torch.cuda.is_available(),
             prefetch_factor=4 if workers else None,
         )
+
+
+def _end_workers() -> None:
+    """End what an error has left of them: Python would ask with SIGTERM, which they ignore, and wait for ever."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch takes the end of a worker for an error
+    for worker in multiprocessing.active_children():
+        worker.kill()
 
 
 def _start_worker(worker: int) -> None:

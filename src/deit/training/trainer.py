@@ -24,14 +24,15 @@ from deit.training.preemption import Signals
 PATIENCE = 10.0  # seconds that the ranks of a stopped run have to end by themselves
 
 # What Lightning warns of and we know: workers are data.workers' business, nothing is logged by the step, averages are
-# synchronised before they are logged, a cluster need not be used, our loader begins where the trainer stands, and one
-# of its own deprecated calls.
+# synchronised before they are logged, a cluster need not be used, our loader begins where the trainer stands, a folder
+# may hold checkpoints, and one of its own deprecated calls.
 for known in (
     ".*does not have many workers.*",
     ".*smaller than the logging interval.*",
     ".*sync_dist=True.*",
     ".*`srun` command is available.*",
     ".*your dataloader is not resumable.*",
+    ".*exists and is not empty.*",
     ".*LeafSpec.*",
 ):
     warnings.filterwarnings("ignore", message=known)
