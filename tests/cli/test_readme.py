@@ -27,7 +27,7 @@ def commands(script: str) -> list[list[str]]:
 
 COMMANDS, OF_THE_BANK, OF_REPORTS = commands("train"), commands("bank"), commands("report")
 BENCHMARKS, LISTINGS = commands("benchmark"), commands("runs")
-NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
+NOT_HERE = ("imagenet", "best.ckpt", "timm:", "=slurm_")  # data, runs, published weights, clusters that a test has not
 GRIDS = ("experiment=paper/",)  # run in test_paper.py, one of them
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 

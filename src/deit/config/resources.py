@@ -15,7 +15,7 @@ OF_SLURM = ("memory_gb", "partition", "account", "signal_before_s")
 
 def cpus_for(workers: int) -> int:
     """CPU cores of a process: one to train on, one for each process that loads images."""
-    return workers + 1
+    return max(0, workers) + 1
 
 
 def gpus_for(accelerator: str, processes: int) -> int | None:

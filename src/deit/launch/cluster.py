@@ -106,7 +106,7 @@ class InQueue(OnThisMachine):
         self.folder = self.executor.folder
         self.record = results.sweep / ledger.FROZEN / SUBMITTED
         self.ids: dict[str, str] = json.loads(self.record.read_text()) if self.record.is_file() else {}
-        self.states = _states() or {}
+        self.states = self._ask() or {}
         self.asked = time.monotonic()
         self.missed: set[int] = set()
 
@@ -122,7 +122,7 @@ class InQueue(OnThisMachine):
 
     def _over(self) -> dict[int, str]:
         over = {number: "" for number, job in self.running.items() if job.paths.result_pickle.exists()}
-        if time.monotonic() - self.asked < ASK_EVERY or (states := _states()) is None:
+        if time.monotonic() - self.asked < ASK_EVERY or (states := self._ask()) is None:
             return over
         self.asked = time.monotonic()
         gone = {n for n, job in self.running.items() if states.get(job.job_id, "COMPLETED") in OVER}
@@ -131,22 +131,21 @@ class InQueue(OnThisMachine):
         self.missed = gone
         return over
 
+    def _ask(self) -> dict[str, str] | None:
+        """What SLURM says of each job of this sweep that it still knows; None if it does not answer."""
+        options = ("--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%i %T %o")
+        asked = subprocess.run(["squeue", *options], capture_output=True, text=True, check=False)
+        if asked.returncode:
+            return None
+        lines = [line.split(maxsplit=2) for line in asked.stdout.splitlines()]
+        own = str(self.folder.parent)  # scripts lie there; another cluster's jobs may have the same numbers
+        return {job: state for job, state, *script in lines if "".join(script).startswith(own)}
+
     def leave(self) -> None:
         if self.running:
             self.results.queued.update(self.running)
             ids = " ".join(job.job_id for job in self.running.values())
             say(f"jobs stay in SLURM's queue; to end them: scancel {ids}")
-
-
-def _states() -> dict[str, str] | None:
-    """What SLURM says of each job of this user's that it still knows; None if it does not answer."""
-    command = ["squeue", "--noheader", "--array", "--states=all", f"--user={getpass.getuser()}", "--format=%i %T"]
-    asked = subprocess.run(command, capture_output=True, text=True, check=False)
-    return (
-        dict(cast(tuple[str, str], line.split()) for line in asked.stdout.splitlines())
-        if not asked.returncode
-        else None
-    )
 
 
 def launcher_of(config: DictConfig, job: Sequence[str]) -> DictConfig:
