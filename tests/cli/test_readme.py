@@ -27,7 +27,7 @@ def commands(script: str) -> list[list[str]]:
 
 COMMANDS, OF_THE_BANK, OF_REPORTS = commands("train"), commands("bank"), commands("report")
 BENCHMARKS, LISTINGS = commands("benchmark"), commands("runs")
-NOT_HERE = ("imagenet", "best.ckpt", "timm:", "=slurm_")  # data, runs, published weights, clusters that a test has not
+NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 GRIDS = ("experiment=paper/",)  # run in test_paper.py, one of them
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
@@ -53,6 +53,10 @@ def test_each_command_runs(deit_train: Callable[..., Outcome], tmp_path: Path, c
         outcome = deit_train(*command, "--cfg", "job")
         assert outcome.status == 0, outcome.said
         assert (yaml.safe_load(outcome.said)["scale"]["name"] == "paper") == ("imagenet" in " ".join(command))
+        return
+    if any("resources=slurm_" in argument for argument in command):
+        outcome = deit_train(*command, PATH="/nowhere")
+        assert outcome.said.endswith("needs SLURM's sbatch, which is not on this machine; pass resources=local\n")
         return
     if "plan=true" in command:
         outcome = deit_train(*command)
