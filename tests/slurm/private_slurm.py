@@ -110,10 +110,10 @@ class PrivateSlurm:
         """What ``scontrol show job`` says under ``name``."""
         return self.ask("scontrol", "show", "job", job).split(f"{name}=")[1].split()[0]
 
-    def warn(self, job: str, signal: str) -> None:
+    def signal(self, job: str, name: str) -> None:
         """Send a signal to the processes of a job, once, as SLURM does before the time is over."""
         # By the step's number: for a job of an array whose others wait, scancel takes it for failed, and repeats.
-        self.ask("scancel", f"--signal={signal}", f"{self.fact(job, 'JobId')}.0")
+        self.ask("scancel", f"--signal={name}", f"{self.fact(job, 'JobId')}.0")
 
     def cancel_all(self) -> None:
         self.ask("scancel", f"--user={getpass.getuser()}")

@@ -28,13 +28,12 @@ from deit.config import ledger
 from deit.config.errors import ConfigError
 from deit.config.resources import Resources
 from deit.launch.job import Job
-from deit.launch.queue import LOG, in_grammar, last_line, say
+from deit.launch.queue import LOG, PATIENCE, in_grammar, last_line, say
 from deit.launch.results import Results
 
 SUBMITTED = "slurm.json"  # in the ledger's folder: the number in SLURM's queue of each job
 ASK_EVERY = 10.0  # seconds; squeue costs the controller more than a look at a file
 OVER = {"BOOT_FAIL", "CANCELLED", "COMPLETED", "DEADLINE", "FAILED", "NODE_FAIL", "OUT_OF_MEMORY", "TIMEOUT"}
-PATIENCE = 20.0  # seconds that an interrupted job has to write down how far it came
 SAID_BY_ALL = ("srun: ", "slurmstepd: ")  # lines that say that a process ended, not why
 
 
@@ -77,8 +76,8 @@ class OnThisMachine:
         """What is known of a job that left no end of its own in run.json."""
         if ledger.record(self.results.folder(number)).get("status") in ("done", "failed", "preempted"):
             return ""
-        lines = [last_line(job.task(task).paths.stderr) for task in range(self.num_tasks)]
-        said = next((line for line in lines if line and not line.startswith(SAID_BY_ALL)), lines[0])
+        files = (job.task(task).paths.stderr for task in range(self.num_tasks))
+        said = next(filter(None, (last_line(file, but=SAID_BY_ALL) for file in files)), "")
         return ": ".join(filter(None, (state, said))) or f"nothing is known; its folder is {job.paths.folder}"
 
     def leave(self) -> None:
@@ -160,9 +159,10 @@ def _executor(launcher: DictConfig, resources: Resources) -> submitit.AutoExecut
     values = cast(dict[str, object], OmegaConf.to_container(launcher, resolve=True))
     cluster = resources.launcher.removeprefix("submitit_")
     folder = cast(str, values.pop("submitit_folder"))
-    values = {key: value for key, value in values.items() if key not in ("_target_", "max_num_timeout")}
-    made = submitit.AutoExecutor(folder, cluster, **{f"{cluster}_max_num_timeout": resources.max_timeouts})
+    timeouts = values.pop("max_num_timeout", resources.max_timeouts)  # that of this machine has no such key
+    made = submitit.AutoExecutor(folder, cluster, **{f"{cluster}_max_num_timeout": timeouts})
     shared = OmegaConf.structured(BaseQueueConf)
+    del values["_target_"]
     made.update_parameters(**{key if key in shared else f"{cluster}_{key}": value for key, value in values.items()})
     if cluster == "slurm":
         made.update_parameters(slurm_srun_args=["--kill-on-bad-exit=1"])  # else the others wait for a process that fell

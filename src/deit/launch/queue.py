@@ -10,6 +10,7 @@ from deit.config import ledger
 from deit.launch.results import Results
 
 LOG = "train.log"
+PATIENCE = 20.0  # seconds that an interrupted job has to write down how far it came
 
 
 class Place(Protocol):
@@ -70,10 +71,10 @@ def _say_end(results: Results, number: int, why: str, took: float) -> None:
     say(f"#{number} {outcome.status} after {took:.0f} s{said} ({len(results.ended)} ended)")
 
 
-def last_line(file: Path) -> str:
-    """The last line of ``file`` that is not empty; nothing where there is none."""
+def last_line(file: Path, *, but: tuple[str, ...] = ()) -> str:
+    """The last line of ``file`` that is not empty and does not begin with ``but``; nothing where there is none."""
     lines = file.read_text(encoding="utf-8", errors="replace").split("\n") if file.is_file() else []
-    return next((line.strip() for line in reversed(lines) if line.strip()), "")
+    return next((line.strip() for line in reversed(lines) if line.strip() and not line.startswith(but)), "")
 
 
 def in_grammar(folder: Path) -> str:

@@ -10,10 +10,9 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from deit.config import ledger
-from deit.launch.queue import LOG, in_grammar, last_line
+from deit.launch.queue import LOG, PATIENCE, in_grammar, last_line
 from deit.launch.results import Results
 
-PATIENCE = 20.0  # seconds that an interrupted job has to write down how far it came
 DIES_WITH_PARENT = 1  # Linux's PR_SET_PDEATHSIG
 
 
