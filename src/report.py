@@ -2,6 +2,7 @@
 
 python src/report.py logs/sweeps/<sweep>                                  # into logs/sweeps/<sweep>/report
 python src/report.py logs/sweeps/<sweep> logs/runs output=logs/report     # several, into a folder of your choice
+python src/report.py logs/sweeps/<sweep> wandb=true                       # a dashboard at Weights & Biases too
 
 It reads run.json, config.yaml and metrics.csv of every run in or below the folders, finished or not.
 """

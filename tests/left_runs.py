@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import cast
 
+import numpy as np
 import pytest
 import yaml
 
@@ -35,7 +36,8 @@ def accuracy(method: str, student: str, seed: int) -> float:
 def leave_run(config: Callable[..., Config]) -> Callable[..., Path]:
     """Write the folder that a run of some overrides would leave, with figures of the test's choice.
 
-    ``metrics`` belong to a run that is done; ``facts`` are further fields of run.json.
+    ``metrics`` belong to a run that is done; ``predictions`` are columns of its file; ``facts`` are further fields of
+    run.json.
     """
 
     @functools.cache
@@ -48,6 +50,7 @@ def leave_run(config: Callable[..., Config]) -> Callable[..., Path]:
         metrics: dict[str, float] | None = None,
         status: str = "done",
         epochs: int = 3,
+        predictions: dict[str, list[int]] | None = None,
         **facts: object,
     ) -> Path:
         (folder / "checkpoints").mkdir(parents=True)
@@ -56,10 +59,15 @@ def leave_run(config: Callable[..., Config]) -> Callable[..., Path]:
         settings = settings | {override[:4]: yaml.safe_load(override[5:]) for override in later}
         (folder / "config.yaml").write_text(yaml.dump(settings, Dumper=yaml.CSafeDumper, sort_keys=False))
         record = {"schema": 1, "status": status, "fingerprint": "", "overrides": list(overrides), "error": None}
-        record |= {"metrics": metrics or {}, "timing": {"images_per_s": 100.0}, "environment": {"date": "2026-01-01"}}
+        timing = {"images_per_s": 100.0, "inference_images_per_s": 300.0, "inference_batch": 256}
+        environment = {"date": "2026-01-01", "device": "Abacus"}
+        record |= {"metrics": metrics or {}, "timing": timing, "environment": environment}
         (folder / "run.json").write_text(json.dumps(record | facts))
         rows = [f"{9 * e},{e},{50 + e},{1 / (e + 1):.4f}" for e in range(epochs)]
         (folder / "metrics.csv").write_text("\n".join(["step,epoch,val/acc1,train/loss", *rows]) + "\n")
+        if predictions is not None:
+            columns = {name: np.array(values, np.int16) for name, values in predictions.items()}
+            np.savez(folder / "predictions.npz", index=np.arange(len(predictions["label"])), **columns)
         return folder
 
     return leave

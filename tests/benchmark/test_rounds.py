@@ -4,7 +4,7 @@ import pytest
 
 from deit.benchmark.results import times_as_fast
 from deit.benchmark.rounds import Candidate, interleaved, timed
-from deit.training.stopwatch import Spent
+from deit.evaluation.throughput import Spent
 
 
 def test_each_round_has_another_order(capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ from deit.benchmark import results, tables
 from deit.benchmark.request import Request
 from deit.benchmark.results import Result, rows_of, times_as_fast
 from deit.config.errors import ConfigError
-from deit.training.stopwatch import Spent
+from deit.evaluation.throughput import Spent
 
 
 def record(what: str, seconds: float, *overrides: str) -> dict:

@@ -14,6 +14,19 @@ from test_runs import TINY
 from conftest import ROOT, Outcome
 
 
+def reported(folder: Path) -> Callable[[str], list[dict[str, str]]]:
+    """Report ``folder/sweep``; the lines of a table by its name."""
+    command = [sys.executable, str(ROOT / "src/report.py"), "sweep"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+    def cells(table: str) -> list[dict[str, str]]:
+        with (folder / f"sweep/report/tables/{table}-nano-digits.csv").open(newline="") as file:
+            return list(csv.DictReader(file))
+
+    return cells
+
+
 @pytest.mark.slow
 def test_a_small_grid_with_fine_tuning_fills_its_table(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     line = ["experiment=paper/table10_resolution", "model=deit_b", *TINY, "hydra.sweep.dir=sweep", "-m"]
@@ -25,17 +38,26 @@ def test_a_small_grid_with_fine_tuning_fills_its_table(deit_train: Callable[...,
     assert outcome.said.count("resampled: pos_embed") == 3
     again = deit_train(*line)
     assert again.said.count("is done already") == 4, again.said
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "src/report.py"), "sweep"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    with (tmp_path / "sweep/report/tables/table10-nano-digits.csv").open(newline="") as file:
-        measured = {row["row"] for row in csv.DictReader(file) if row["column"] == "ImageNet" and row["ours"]}
-    assert measured == {"160", "224", "320", "384"}
+    measured = {(cell["row"], cell["column"]) for cell in reported(tmp_path)("table10") if cell["ours"]}
+    assert measured == {(row, column) for row in ("160", "224", "320", "384") for column in ("images/s", "ImageNet")}
+
+
+@pytest.mark.slow
+def test_three_runs_of_one_size_fill_all_that_is_measured_at_their_end(
+    deit_train: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    outcome = deit_train("cell=[none,b],[token,b],[two_tokens,b]", *TINY, "hydra.sweep.dir=sweep", "-m")
+    assert outcome.status == 0, outcome.said
+    cells = reported(tmp_path)
+    assert {(cell["row"], cell["column"]) for cell in cells("table4") if not cell["ours"]} == {
+        (name, name) for name in ("ground truth", "convnet", "DeiT", "class head", "distillation head", "both heads")
+    }
+    assert [cell["column"] for cell in cells("token_cosine") if cell["ours"]] == ["DeiT-B"] * 3
+    assert [cell["row"] for cell in cells("table1") if cell["column"] == "images/s" and cell["ours"]] == ["DeiT-B"]
+    speeds = [cell for cell in cells("table5") if cell["column"] == "images/s" and cell["ours"]]
+    assert [cell["row"] for cell in speeds] == ["DeiT-B", "DeiT-B distilled"]
+    assert all(cell["delta"] == "" for cell in speeds)
+    assert (tmp_path / "sweep/report/plots/disagreement-nano-digits.svg").is_file()
 
 
 def test_what_starts_from_another_job_is_refused_without_it(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:

@@ -99,6 +99,8 @@ def test_the_commands_of_reports_run(leave_run: Callable[..., Path], tmp_path: P
         leave_run(tmp_path / folder, "distill=none", metrics={"test/acc1": 90.0})
     assert len(OF_REPORTS) >= 2
     for command in OF_REPORTS:
+        if "wandb=true" in command:  # needs a key; tests/report/test_upload.py runs it before a stand-in
+            continue
         line = [sys.executable, str(ROOT / "src/report.py"), *command]
         done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
         assert done.returncode == 0, done.stderr

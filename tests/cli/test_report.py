@@ -52,7 +52,7 @@ def test_the_report_of_a_report_is_the_same(leave_run: Leave, tmp_path: Path) ->
     [
         (["nowhere"], "nowhere does not exist"),
         (["empty"], "no runs in empty"),
-        (["empty", "outputs=x"], "outputs=x is no option; possible: output; pass output=<folder>"),
+        (["empty", "outputs=x"], "outputs=x is no option; possible: output, wandb; pass output=<folder>"),
         ([], "python src/report.py logs/sweeps/<sweep>"),
     ],
 )

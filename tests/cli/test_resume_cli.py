@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,15 +23,18 @@ TINY = (
     "optim.warmup_epochs=0", "teacher.fit.epochs=2", "teacher.nano_width=0.05",
 )  # fmt: skip
 KILLS = 4  # of each of seven kinds of run
+ALONE, BANK = ("distill=none",), ("distill.bank=auto",)
+EVERY_STEP, SOME_STEPS = ("trainer.checkpoint_steps=1",), ("trainer.checkpoint_steps=5",)
+ACCUMULATED, AVERAGED, WORKERS = ("trainer.accumulate=3",), ("optim.ema=0.9",), ("data.workers=2",)
 KINDS = {
-    "plain": ("distill=none", "data.workers=0", "trainer.checkpoint_steps=1"),
-    "average, workers": ("distill=none", "data.workers=2", "optim.ema=0.9", "trainer.checkpoint_steps=5"),
-    "accumulated": ("distill=none", "data.workers=0", "trainer.accumulate=3", "optim.ema=0.9", "trainer.checkpoint_steps=1"),
-    "hard": ("distill=hard", "data.workers=0", "trainer.checkpoint_steps=7"),
-    "hard from a bank": ("distill=hard", "distill.bank=auto", "data.workers=2", "trainer.accumulate=3", "trainer.checkpoint_steps=2"),
-    "soft from a bank": ("distill=soft", "distill.bank=auto", "distill.bank_logits=3", "data.workers=0", "trainer.checkpoint_steps=3"),
-    "by the minute": ("distill=none", "data.workers=2", "trainer.accumulate=3", "trainer.checkpoint_minutes=0.002"),
-}  # fmt: skip
+    "plain": (*ALONE, *EVERY_STEP, "data.workers=0"),
+    "averaged, with workers": (*ALONE, *AVERAGED, *WORKERS, *SOME_STEPS),
+    "accumulated": (*ALONE, *ACCUMULATED, *AVERAGED, *EVERY_STEP, "data.workers=0"),
+    "hard": ("distill=hard", *SOME_STEPS, "data.workers=0"),
+    "hard, from a bank": ("distill=hard", *BANK, *ACCUMULATED, *WORKERS, *SOME_STEPS),
+    "soft, from a bank": ("distill=soft", "distill.bank_logits=3", *BANK, *SOME_STEPS, "data.workers=0"),
+    "by the minute": (*ALONE, *ACCUMULATED, *WORKERS, "trainer.checkpoint_minutes=0.002"),
+}
 
 
 def start(folder: Path, *settings: str) -> subprocess.Popen:
@@ -54,10 +58,8 @@ def wait_for(what: Callable[[], object], process: subprocess.Popen, seconds: flo
 
 def end(process: subprocess.Popen) -> None:
     """Let nothing of a group live on."""
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 

@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -39,6 +40,7 @@ def test_a_run_leaves_what_it_promises_and_says_where(deit_train: Callable[..., 
         "run.json",
         "config.yaml",
         "metrics.csv",
+        "predictions.npz",
         "train.log",
         "checkpoints",
     }
@@ -49,7 +51,18 @@ def test_a_run_leaves_what_it_promises_and_says_where(deit_train: Callable[..., 
     assert heads <= record["metrics"].keys()
     assert all(0 <= record["metrics"][name] <= 100 for name in heads)
     assert record["metrics"]["test/acc1"] == record["metrics"]["test/acc1_fused"]
-    assert {"fit_s", "images_per_s", "teacher_s"} <= record["timing"].keys()
+    timing = record["timing"]
+    assert {"fit_s", "images_per_s", "teacher_s", "inference_images_per_s", "inference_batch"} == timing.keys()
+    assert timing["inference_images_per_s"] > timing["images_per_s"], "a forward pass alone is less work"
+    assert record["environment"]["device"]
+    assert len(record["token_cosine"]) == 2, "as learnt, and after the one block"
+    assert all(-1 <= cosine <= 1 for cosine in record["token_cosine"])
+    with np.load(out / "predictions.npz", allow_pickle=False) as file:
+        predictions = dict(file)
+    for name in ("class", "distill", "fused", "fused_logits", "teacher"):
+        accuracy = 100 * np.mean(predictions[name] == predictions["label"])
+        key = "teacher/acc1" if name == "teacher" else f"test/acc1_{name}"
+        assert accuracy == pytest.approx(record["metrics"][key], abs=1e-3)
     assert "optim.epochs=2" in record["overrides"]
     assert len(record["fingerprint"]) == 64
     assert yaml.safe_load((out / "config.yaml").read_text())["distill"]["method"] == "hard"

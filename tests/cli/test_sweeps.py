@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -62,6 +63,11 @@ def test_two_processes_learn_what_one_learns(deit_train: Callable[..., Outcome],
     assert all(torch.allclose(one[name], two[name], atol=2e-3) for name in one)
     records = [json.loads((tmp_path / name / "run.json").read_text())["metrics"] for name in ("one", "two")]
     assert abs(records[0]["test/loss"] - records[1]["test/loss"]) < 0.01
+    predictions = [dict(np.load(tmp_path / name / "predictions.npz")) for name in ("one", "two")]
+    assert all(np.array_equal(predictions[0][name], predictions[1][name]) for name in ("index", "label"))
+    assert np.mean(predictions[0]["class"] == predictions[1]["class"]) > 0.95
+    accuracy = 100 * np.mean(predictions[1]["class"] == predictions[1]["label"])
+    assert accuracy == pytest.approx(records[1]["test/acc1"], abs=1e-3)
 
 
 def test_a_job_that_changed_since_it_was_checked_is_refused(tmp_path: Path) -> None:

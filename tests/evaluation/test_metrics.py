@@ -63,3 +63,14 @@ def test_what_is_no_number_is_not_left_out_in_silence() -> None:
     averages = Averages(("loss",))
     averages.update({"loss": torch.tensor([1.0, float("nan")])})
     assert averages.compute("train")["train/loss"].isnan()
+
+
+@pytest.mark.parametrize("fusion", list(Fusion))
+def test_probabilities_sum_to_one_and_decide_as_the_scores_do(fusion: Fusion) -> None:
+    held = heads.probabilities(SCORES, SCORES.flip(0), fusion)
+    assert list(held) == ["class", "distill", "fused"]
+    for probability in held.values():
+        assert probability.sum(dim=-1).tolist() == pytest.approx([1.0] * len(SCORES))
+    decided = heads.by_head(SCORES, SCORES.flip(0), fusion)[""].argmax(dim=-1)
+    assert held["fused"].argmax(dim=-1).tolist() == decided.tolist()
+    assert list(heads.probabilities(SCORES, None, fusion)) == ["class"]

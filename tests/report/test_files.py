@@ -13,8 +13,8 @@ Leave = Callable[..., Path]
 
 
 def test_folders_and_output(tmp_path: Path) -> None:
-    assert parse(["a", "b"]) == ([Path("a"), Path("b")], Path("a/report"))
-    assert parse(["output=c", "a"]) == ([Path("a")], Path("c"))
+    assert parse(["a", "b"]) == ([Path("a"), Path("b")], Path("a/report"), False)
+    assert parse(["output=c", "a", "wandb=true"]) == ([Path("a")], Path("c"), True)
 
 
 def test_a_folder_may_have_an_equals_sign(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,8 +26,10 @@ def test_a_folder_may_have_an_equals_sign(tmp_path: Path, monkeypatch: pytest.Mo
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["a", "outptu=b"], "outptu=b is no option; possible: output; pass output=<folder>"),
-        (["a", "--output"], "--output is no option; possible: output; pass output=<folder>"),
+        (["a", "outptu=b"], "outptu=b is no option; possible: output, wandb; pass output=<folder>"),
+        (["a", "--output"], "--output is no option; possible: output, wandb; pass output=<folder>"),
+        (["a", "wand=true"], "wand=true is no option; possible: output, wandb; pass wandb=true"),
+        (["a", "wandb=yes"], "wandb=yes is unknown; possible: true, false; pass wandb=true"),
         (["output=b"], "no folder is named; pass the folder of a run or of a sweep"),
         ([str(Path(__file__)), f"output={__file__}"], "is a file; pass output=<folder>"),
     ],

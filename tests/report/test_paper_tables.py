@@ -122,7 +122,7 @@ def test_a_small_table() -> None:
         ("[1.0]", "[true]", "neither a number nor a text"),
         ("[1.0]", "[{paper: 1, icml: [2]}]", "neither a number nor a text"),
         ("[1.0]", "[{value: 1}]", "unknown keys: value"),
-        ("[1.0]", "[{paper: 1, figure: a, complement_of: b}]", "exclude each other"),
+        ("[1.0]", "[{paper: 1, other_run: {seed: 1}}]", "other_run is for a figure disagreement/"),
         ("model.name", "model.nmae", "model.nmae is no key of the configuration"),
         ("model.name", "pretraining.model.nmae", "is no key of the configuration"),
         ("rows: [", "rows: [7, ", "a row must have keys"),

@@ -35,7 +35,8 @@ def test_each_plot_needs_its_figures(leave_run: Leave, tmp_path: Path) -> None:
 
 def test_each_plot_is_drawn_where_its_figures_are(leave_run: Leave, tmp_path: Path) -> None:
     figures = {"test/acc1": 90.0, "teacher/acc1": 98.0, "test/agreement": 90.0}
-    leave_run(tmp_path / "a", "model=deit_b", metrics=figures)
+    decided = {name: [0, 1] for name in ("label", "class", "distill", "fused", "teacher")}
+    leave_run(tmp_path / "a", "model=deit_b", metrics=figures, predictions=decided)
     leave_run(tmp_path / "b", "model=deit_b", "optim.epochs=60", metrics=figures | {"test/acc1": 91.0})
     leave_run(tmp_path / "c", "model=deit_b", "resolution=384", metrics=figures)
     leave_run(tmp_path / "d", "model=deit_b", "teacher=regnety_040", metrics=figures | {"teacher/acc1": 97.0})

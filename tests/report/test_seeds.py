@@ -28,8 +28,8 @@ def test_one_seed_has_no_interval_and_equal_seeds_an_empty_one() -> None:
     assert Estimate.of([5.0, 5.0]) == Estimate(5.0, 0.0, 2)
 
 
-def test_the_share_that_a_percentage_leaves() -> None:
-    assert Estimate(80.0, 2.0, 3).scaled(-0.01, 1.0) == Estimate(pytest.approx(0.2), pytest.approx(0.02), 3)
+def test_an_estimate_in_another_unit() -> None:
+    assert Estimate(80.0, 2.0, 3).scaled(0.01) == Estimate(pytest.approx(0.8), pytest.approx(0.02), 3)
 
 
 def test_seeds_names_and_places_make_no_difference(leave_run: Leave, tmp_path: Path) -> None:

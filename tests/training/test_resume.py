@@ -1,4 +1,4 @@
-"""A run that was cut off anywhere ends as one that was not, to the bit: weights, optimiser, schedule, place and rows."""
+"""A run that was cut off anywhere ends as one that was not, to the bit: weights, optimiser, schedule, rows."""
 
 import csv
 import functools

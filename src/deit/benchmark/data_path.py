@@ -27,7 +27,7 @@ from deit.data.order import TrainBatches
 from deit.data.packing import packed
 from deit.data.sources import DataSet, Split, open_dataset
 from deit.distillation.bank import Bank
-from deit.training.stopwatch import Spent, now, repeated
+from deit.evaluation.throughput import Spent, now, repeated
 
 ABOUT = """\
 The data path on one core: CPU time of a single thread from image files in the page cache to a mixed, normalised

@@ -11,9 +11,9 @@ from deit.benchmark.results import Result, rows_of, times_as_fast
 from deit.benchmark.rounds import Candidate, interleaved, timed
 from deit.config.schema import Config
 from deit.data.sources import open_dataset
+from deit.evaluation.throughput import fastest_batch
 from deit.training import probe
 from deit.training.run import configure_torch, make_student
-from deit.training.stopwatch import repeated
 
 ABOUT = """\
 Forward passes in evaluation mode, at the batch that is fastest: doubled until memory ends or nothing is gained.
@@ -23,9 +23,6 @@ and `trainer.channels_last` as they are set; both in `trainer.precision`. The la
 
 PLAIN, OURS = "timm, eager", "ours"
 PAPER = "images/s in Table 5"
-GAIN = 1.03  # less is noise
-TRIED = 0.3  # seconds for a batch size
-MOST = 2**14  # images; beyond the largest GPU's need
 TABLE_5 = {
     ("deit_ti", 224): 2536.5,
     ("deit_s", 224): 940.4,
@@ -81,24 +78,6 @@ def benchmark(config: Config, request: Request) -> Result:
             "channels_last": config.trainer.channels_last,
         },
     )
-
-
-def fastest_batch(forward: Callable[[int], Callable[[], object]], device: str) -> int:
-    """The batch at which an image takes the least time: doubled from 1, until two doublings bring nothing."""
-    best, least, size = 1, float("inf"), 1
-    while size <= min(4 * best, MOST):
-        try:
-            work = forward(size)
-            work()
-            spent = repeated(work, device, seconds=TRIED).per(size)
-        except RuntimeError as fault:  # torch's OutOfMemoryError is one; a CPU's allocator has no class of its own
-            if "memory" not in str(fault):
-                raise
-            break
-        if spent.wall * GAIN < least:
-            best, least = size, spent.wall
-        size *= 2
-    return best
 
 
 def _forward(network: nn.Module, size: int, config: Config) -> Callable[[], object]:

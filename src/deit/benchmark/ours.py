@@ -18,13 +18,14 @@ from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet
 from deit.distillation.bank import Bank
 from deit.distillation.targets import BankTargets
+from deit.evaluation.throughput import Spent, now
 from deit.models.teachers import FrozenTeacher
 from deit.training import probe, teachers
 from deit.training.csvlog import MetricsFile
 from deit.training.folder import RunFolder
 from deit.training.modules import DistillationModule, StudentModule
+from deit.training.preemption import watched
 from deit.training.run import build_module, keyed_data
-from deit.training.stopwatch import Spent, now
 from deit.training.trainer import run_trainer
 
 # Pixels of a batch, where only the scale says how large it is: enough to keep a device busy, few enough for seconds.
@@ -101,7 +102,9 @@ class TrainerSteps:
         with tempfile.TemporaryDirectory() as name, _without_lines():
             folder = Path(name)
             run = RunFolder(folder, self.config, [])
-            run_trainer(self.config, run, [MetricsFile(folder / "metrics.csv")], [clock]).fit(self.module, self.data)
+            with watched() as signals:
+                trainer = run_trainer(self.config, run, [MetricsFile(folder / "metrics.csv")], [clock], signals)
+                trainer.fit(self.module, self.data)
         assert clock.ended is not None
         spent = clock.ended.since(clock.began).per(steps)
         self._known = spent.wall

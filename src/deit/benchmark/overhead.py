@@ -12,10 +12,10 @@ from deit.benchmark.rounds import Candidate, interleaved, timed
 from deit.config.schema import Config
 from deit.data.batches import TrainBatch
 from deit.data.sources import open_dataset
+from deit.evaluation.throughput import Spent
 from deit.training import optimizer, probe
 from deit.training.modules import StudentModule
 from deit.training.run import build_module, configure_torch
-from deit.training.stopwatch import Spent
 from deit.training.trainer import plain_trainer
 
 ABOUT = """\

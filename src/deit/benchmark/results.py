@@ -14,8 +14,8 @@ from pathlib import Path
 import torch
 
 from deit.benchmark.request import Request
+from deit.evaluation.throughput import Spent, device_name
 from deit.training.folder import write_atomically
-from deit.training.stopwatch import Spent
 
 FOLDER = Path("logs/benchmarks")
 SCHEMA = 1
@@ -103,21 +103,14 @@ def times_as_fast(taken: Mapping[str, Sequence[Spent]], one: str, other: str, *,
 
 def machine() -> dict[str, object]:
     """Processor, memory and GPU."""
-    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    gpu = device_name("cuda") if torch.cuda.is_available() else None
     return {
-        "cpu": _cpu(),
+        "cpu": device_name("cpu"),
         "cores": os.cpu_count(),
         "threads": torch.get_num_threads(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "gpu": gpu,
     }
-
-
-def _cpu() -> str:
-    described = Path("/proc/cpuinfo")
-    lines = described.read_text(encoding="utf-8").splitlines() if described.is_file() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor() or platform.machine()
 
 
 def keep(record: Mapping[str, object]) -> Path:

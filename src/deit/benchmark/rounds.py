@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from deit.training.stopwatch import Spent, repeated
+from deit.evaluation.throughput import Spent, repeated
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from deit.benchmark.request import Request
 from deit.benchmark.results import Result, rows_of, times_as_fast
 from deit.benchmark.rounds import Candidate, interleaved
 from deit.config.errors import RunError
-from deit.training.stopwatch import Spent
+from deit.evaluation.throughput import Spent
 
 ABOUT = """\
 Seconds from launch: of a Python that imports Hydra and nothing else, of `src/train.py --cfg job`, and of a run

@@ -18,12 +18,12 @@ from deit.config.schema import Config
 from deit.config.teaching import Method
 from deit.data.finishing import normalised
 from deit.data.sources import DataSet, open_dataset
+from deit.evaluation.throughput import Spent
 from deit.models.students import Student
 from deit.models.teachers import Ensemble
 from deit.training import probe, teachers
 from deit.training.modules import StudentModule
 from deit.training.run import build_module, configure_torch, make_student
-from deit.training.stopwatch import Spent
 
 ABOUT = """\
 Training steps on one batch in memory, no loading. The official loop is the official engine's without a teacher:

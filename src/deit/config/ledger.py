@@ -68,6 +68,12 @@ def frozen_file(sweep: Path, number: int | str) -> Path:
     return sweep / FROZEN / f"{number}.yaml"
 
 
+def sweep_of(run: Path) -> str | None:
+    """The name of the sweep that the run in a folder is a job of; None if of none."""
+    sweep = run.absolute().parent
+    return sweep.name if frozen_file(sweep, run.name).is_file() else None
+
+
 def freeze(sweep: Path, jobs: Sequence[str]) -> None:
     """Keep the configuration of each job, as YAML, in the folder ``sweep``."""
     (sweep / FROZEN).mkdir(parents=True, exist_ok=True)

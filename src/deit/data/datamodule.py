@@ -4,7 +4,7 @@ import atexit
 import itertools
 import multiprocessing
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import cast
 
 import torch
@@ -122,6 +122,15 @@ class KeyedData(LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         return self._eval_loader(self.dataset.test)
 
+    def test_sample(self, most: int) -> DataLoader:
+        """Loader of at most so many images of the test split, evenly spread over it."""
+        split = self.dataset.test
+        return self._eval_loader(Split(split.source, split.indices[:: -(-len(split) // most)]))
+
+    def test_images(self, indices: Sequence[int]) -> EvalBatch:
+        """The test images at ``indices`` of their source as `test_dataloader` yields them: uint8."""
+        return self._eval_images(self.dataset.test).__getitems__(indices)
+
     def transfer_batch_to_device(
         self, batch: RawBatch | EvalBatch, device: torch.device, dataloader_idx: int
     ) -> RawBatch | EvalBatch:
@@ -148,8 +157,10 @@ class KeyedData(LightningDataModule):
         rank, world_size = self._place
         per_device = max(1, self.batch_size // world_size)
         batches = EvalBatches(split.indices, batch_size=per_device, rank=rank, world_size=world_size)
-        view = EvalView(self.data, image_size=self.image_size, crop=self.augment.eval_share)
-        return self._loader(EvalImages(split.source, view), batches)
+        return self._loader(self._eval_images(split), batches)
+
+    def _eval_images(self, split: Split) -> EvalImages:
+        return EvalImages(split.source, EvalView(self.data, image_size=self.image_size, crop=self.augment.eval_share))
 
     def _loader(self, dataset: TrainViews | EvalImages, batches: TrainBatches | EvalBatches | list) -> DataLoader:
         workers = self.data.workers

@@ -23,6 +23,7 @@ class Stream(IntEnum):
     ERASE = 3
     MIX = 4
     STEP = 5
+    SHOWN = 6
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,20 @@ def logit_fusion(class_logits: Tensor, distill_logits: Tensor) -> Tensor:
     return (class_logits + distill_logits) / 2
 
 
+def probabilities(
+    class_logits: Tensor, distill_logits: Tensor | None, fusion: Fusion = Fusion.softmax
+) -> dict[str, Tensor]:
+    """What each head holds probable, and ``fused`` what both do where there are two: (B, K), rows that sum to 1."""
+    answers = {"class": class_logits.softmax(dim=-1)}
+    if distill_logits is not None:
+        answers["distill"] = distill_logits.softmax(dim=-1)
+        by_softmax = fusion is Fusion.softmax
+        fuse = softmax_fusion if by_softmax else logit_fusion
+        fused = fuse(class_logits, distill_logits)
+        answers["fused"] = fused / 2 if by_softmax else fused.softmax(dim=-1)
+    return answers
+
+
 def head_names(two_heads: bool) -> tuple[str, ...]:
     """The names under which `by_head` reports the heads; ``""`` is the one to compare by."""
     return ("", "class", "distill", "fused", "fused_logits") if two_heads else ("", "class")

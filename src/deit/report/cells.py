@@ -11,10 +11,13 @@ from dataclasses import dataclass, field
 from deit.config.compose import digest
 from deit.report.facts import as_typed, meets, unmet
 from deit.report.folders import Run
-from deit.report.published import Cell, Table
+from deit.report.published import DISAGREEMENT, Cell, Table
 from deit.report.seeds import Estimate, Group, computed_settings
 
 NO_RUN = "no run"
+NO_OTHER = "no run to compare with"
+
+THROUGHPUT, BATCH = "timing/inference_images_per_s", "timing/inference_batch"
 
 NEARLY = ("finetuned", "paper_epochs", "teacher_net")
 """Conditions whose failure alone is worth a remark: a run was most likely meant for the table."""
@@ -111,15 +114,17 @@ def _fill(table: Table, groups: Sequence[Group], scale: str, data: str) -> Fille
                     families.setdefault(_held(group, table), {}).setdefault((r, c), []).append(group)
     if not families:
         return None
-    best = max(families.values(), key=lambda cells: (_num_finished(cells), len(cells)))
-    cells = {
-        (r, c): _filled(cell, best.get((r, c), []), table.columns[c].unit)
-        for r, c, cell in table.cells()
-        if cell.can_be_filled
-    }
+    family, best = max(families.items(), key=lambda one: (_num_finished(one[1]), len(one[1])))
+    cells: dict[Place, Filled] = {}
+    for r, c, cell in table.cells():
+        if cell.can_be_filled:
+            wanted = cell.other
+            partners = [g for g in groups if wanted and meets(g.facts, wanted) and _held(g, table) == family]
+            cells[r, c] = _filled(cell, best.get((r, c), []), partners, table.columns[c].unit)
     remarks = list(dict.fromkeys(f.remark for f in cells.values() if f.remark is not None))
     chosen = {id(group) for cell in best.values() for group in cell}
     remarks += _nearly(table, groups)
+    remarks += _devices(table, cells)
     others = {id(group) for family in families.values() for cell in family.values() for group in cell} - chosen
     if others:
         remarks.append(
@@ -127,6 +132,18 @@ def _fill(table: Table, groups: Sequence[Group], scale: str, data: str) -> Fille
             f" agree in {', '.join(table.held)}; report the others by themselves"
         )
     return FilledTable(table, scale, data, cells, remarks)
+
+
+def _devices(table: Table, cells: dict[Place, Filled]) -> Iterator[str]:
+    """On what the throughputs of a table were measured, for they are no property of a network alone."""
+    places: dict[str, None] = {}
+    for (r, c), filled in cells.items():
+        if table.rows[r].cells[c].figure == THROUGHPUT and filled.estimate is not None:
+            for run in filled.runs:
+                if (batch := run.figure(BATCH)) is not None:
+                    places[f"{run.environment.get('device', 'a device without a name')}, batch {batch:.0f}"] = None
+    if places:
+        yield f"images/s of inference on one device ({'; '.join(places)}); the paper's is a V100, so no Δ"
 
 
 def _nearly(table: Table, groups: Sequence[Group]) -> Iterator[str]:
@@ -153,33 +170,69 @@ def _num_finished(cells: dict[Place, list[Group]]) -> int:
     return sum(any(group.done for group in found) for found in cells.values())
 
 
-def _filled(cell: Cell, found: Sequence[Group], unit: str) -> Filled:
-    """The figure of the group that stands for a cell: has one, most seeds, whole length, the latest."""
-    found = [group for group in found if not all(run.dry_run for run in group.runs)] or found
-    runs = [run for group in found for run in group.runs]
-    if not found:
-        return Filled(None, runs, NO_RUN)
-    chosen = max(found, key=lambda group: _weight(group, cell))
-    estimate = chosen.estimate(cell.figure or "")
+def _filled(cell: Cell, found: Sequence[Group], partners: Sequence[Group], unit: str) -> Filled:
+    """The figure of the group that stands for a cell: has one, most seeds, whole length, the latest.
+
+    partners: Groups that may be the other side of a disagreement, where that is another run's.
+    """
+    found, partners = _no_dry_runs(found), _no_dry_runs(partners)
+    runs = [run for group in (*found, *partners) for run in group.runs]
+    if not found or (cell.other is not None and not partners):
+        return Filled(None, runs, NO_OTHER if found or partners else NO_RUN)
+    measured = [
+        _Measured(group, other, *_estimate(cell.figure or "", group, other))
+        for group in found
+        for other in (partners if cell.other is not None else [group])
+    ]
+    chosen = max(measured, key=lambda one: one.weight)
+    estimate = chosen.estimate
     if estimate is None:
         return Filled(None, runs, _why(chosen, cell))
     if unit == "M":  # millions
         estimate = estimate.scaled(1e-6)
-    if cell.complement:
-        estimate = estimate.scaled(-0.01, 1.0)
-    return Filled(estimate, runs, None, _remark(chosen, found))
+    remarks = [*chosen.problems, _remark(chosen.group, found) or _remark(chosen.other, partners)]
+    return Filled(estimate, runs, None, "; ".join(filter(None, remarks)) or None)
 
 
-def _weight(group: Group, cell: Cell) -> tuple[bool, int, bool, str]:
-    latest = max(run.environment.get("date", "") for run in group.runs)
-    return (group.estimate(cell.figure or "") is not None, len(group.done), not group.shortened, latest)
+@dataclass(frozen=True)
+class _Measured:
+    """A figure of a group, or of two."""
+
+    group: Group
+    other: Group
+    """The same where the figure is of one."""
+    estimate: Estimate | None
+    problems: Sequence[str]
+    """What runs could not be counted, and why."""
+
+    @property
+    def weight(self) -> tuple[bool, int, bool, str]:
+        runs = [*self.group.runs, *self.other.runs]
+        num_seeds = min(len(self.group.done), len(self.other.done))
+        latest = max(run.environment.get("date", "") for run in runs)
+        return (self.estimate is not None, num_seeds, not (self.group.shortened or self.other.shortened), latest)
 
 
-def _why(group: Group, cell: Cell) -> str:
-    """Why a group has no figure for a cell."""
-    if group.done:
-        return f"run.json has no {cell.figure}"
-    return ", ".join(dict.fromkeys(state(run) for run in group.runs))
+def _estimate(figure: str, group: Group, other: Group) -> tuple[Estimate | None, Sequence[str]]:
+    if not figure.startswith(DISAGREEMENT):
+        return group.estimate(figure), ()
+    mine, _, its = figure.removeprefix(DISAGREEMENT).partition("/")
+    return group.disagreement(mine, other, its)
+
+
+def _no_dry_runs(found: Sequence[Group]) -> Sequence[Group]:
+    """Without groups of dry runs alone, unless there are no others."""
+    return [group for group in found if not all(run.dry_run for run in group.runs)] or found
+
+
+def _why(measured: _Measured, cell: Cell) -> str:
+    """Why there is no figure for a cell."""
+    if measured.problems:
+        return "; ".join(measured.problems)
+    for group in (measured.group, measured.other):
+        if not group.done:
+            return ", ".join(dict.fromkeys(state(run) for run in group.runs))
+    return "no seed in common" if cell.other is not None else f"run.json has no {cell.figure}"
 
 
 def state(run: Run) -> str:

@@ -3,16 +3,27 @@
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
-from deit.config.errors import ConfigError, nearest
+from deit.config.errors import ConfigError, RunError, nearest
 from deit.config.preflight import EXIT_USER_ERROR
-from deit.report import page, plots
+from deit.report import page, plots, upload
 from deit.report.contents import Contents, gather
 from deit.report.markdown import markdown
 from deit.report.spreadsheets import runs_csv, table_csv
 from deit.report.texts import count_statuses
 
-OPTIONS = ("output",)
+OPTIONS = {"output": "<folder>", "wandb": "true"}
+"""With what may be typed for each."""
+
+
+class Request(NamedTuple):
+    """What the command line asks for."""
+
+    folders: list[Path]
+    output: Path
+    wandb: bool
+    """Whether to make a dashboard at Weights & Biases too."""
 
 
 def main(arguments: Sequence[str], usage: str | None) -> None:
@@ -21,8 +32,9 @@ def main(arguments: Sequence[str], usage: str | None) -> None:
         sys.stdout.write(f"{usage}")
         raise SystemExit(0 if arguments else EXIT_USER_ERROR)
     try:
-        folders, output = parse(arguments)
+        folders, output, wandb = parse(arguments)
         contents = gather(folders)
+        place = upload.find_place(contents) if wandb else None
         write(contents, output)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")
@@ -31,13 +43,19 @@ def main(arguments: Sequence[str], usage: str | None) -> None:
         sys.stderr.write(f"{error}; pass output=<folder> to write elsewhere\n")
         raise SystemExit(1) from None
     sys.stdout.write("\n".join(said(contents, output)) + "\n")
+    if place is not None:
+        try:
+            sys.stdout.write(f"dashboard: {upload.save(contents, place)}\n")
+        except RunError as error:
+            sys.stderr.write(f"{error}\n")
+            raise SystemExit(1) from None
 
 
-def parse(arguments: Sequence[str]) -> tuple[list[Path], Path]:
+def parse(arguments: Sequence[str]) -> Request:
     """Folders to read and the folder to write: ``output=``, or ``report`` in the first folder read.
 
     Raises:
-        ConfigError: for options that do not exist, and where no folder is named.
+        ConfigError: for options that do not exist or cannot be so, and where no folder is named.
     """
     options: dict[str, str] = {}
     folders: list[Path] = []
@@ -48,14 +66,16 @@ def parse(arguments: Sequence[str]) -> tuple[list[Path], Path]:
         elif Path(argument).exists() or not (equals or argument.startswith("-")):
             folders.append(Path(argument))
         else:
-            guess = nearest(key.lstrip("-"), OPTIONS) or OPTIONS[0]
-            raise ConfigError(f"{argument} is no option; possible: {', '.join(OPTIONS)}; pass {guess}=<folder>")
+            guess = nearest(key.lstrip("-"), OPTIONS) or "output"
+            raise ConfigError(f"{argument} is no option; possible: {', '.join(OPTIONS)}; pass {guess}={OPTIONS[guess]}")
     if not folders:
         raise ConfigError("no folder is named; pass the folder of a run or of a sweep, such as logs/sweeps/<sweep>")
     output = Path(options.get("output") or folders[0] / "report")
     if output.exists() and not output.is_dir():
         raise ConfigError(f"output={output} is a file; pass output=<folder>")
-    return folders, output
+    if (wandb := options.get("wandb", "false")) not in ("true", "false"):
+        raise ConfigError(f"wandb={wandb} is unknown; possible: true, false; pass wandb=true")
+    return Request(folders, output, wandb == "true")
 
 
 def write(contents: Contents, output: Path) -> None:

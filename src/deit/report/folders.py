@@ -1,4 +1,4 @@
-"""Reads run folders: run.json, config.yaml, metrics.csv, and nothing else.
+"""Reads run folders: run.json, config.yaml, metrics.csv, predictions.npz where a figure needs it, and nothing else.
 
 What cannot be read is a `Damaged` folder with one line that says why; it is listed, and the others are read.
 Only the fields named here are taken, so that nothing else a folder holds can get into a report.
@@ -10,17 +10,19 @@ import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import cast
 
 import yaml
 
 from deit.config.errors import ConfigError
+from deit.report.predictions import Predictions, read_predictions
 
 SCHEMA = 1
 """The run.json that is understood here."""
 RECORD, CONFIG, METRICS = "run.json", "config.yaml", "metrics.csv"
-ENVIRONMENT = ("date", "git", "python", "platform", "torch", "torchvision", "timm", "lightning")
+ENVIRONMENT = ("date", "git", "python", "platform", "torch", "torchvision", "timm", "lightning", "device")
 """What is shown of a run's environment."""
 LARGEST = 64 * 2**20
 """Bytes of the largest file that is read; a million rows of metrics fit."""
@@ -46,6 +48,8 @@ class Run:
     metrics: Mapping[str, float] = field(default_factory=dict)
     timing: Mapping[str, float] = field(default_factory=dict)
     parameters: int | None = None
+    token_cosine: Sequence[float] = ()
+    """Of class and distillation token: as learnt, and after each block."""
     environment: Mapping[str, str] = field(default_factory=dict)
     error: str | None = None
     dry_run: bool = False
@@ -65,11 +69,21 @@ class Run:
         """Epochs that are finished."""
         return int(max((curve[-1][0] for name, curve in self.curves.items() if name.startswith("train/")), default=0))
 
+    @cached_property
+    def predictions(self) -> Predictions:
+        """Its decisions for the test images; raises ValueError as `read_predictions` does, with the run's name."""
+        try:
+            return read_predictions(self.path)
+        except ValueError as problem:
+            raise ValueError(f"{self.name}: {problem}") from None
+
     def figure(self, name: str) -> float | None:
-        """A metric, ``parameters``, or ``timing/<name>``."""
+        """A metric, ``parameters``, ``timing/<name>``, ``token_cosine/input`` or ``token_cosine/output``."""
+        group, _, key = name.partition("/")
+        if group == "token_cosine":
+            return self.token_cosine[{"input": 0, "output": -1}[key]] if self.token_cosine else None
         if name == "parameters":
             return self.parameters
-        group, _, key = name.partition("/")
         return self.timing.get(key) if group == "timing" else self.metrics.get(name)
 
 
@@ -140,6 +154,7 @@ def read_run(path: Path, name: str) -> Run | Damaged:
         metrics=_numbers(record.get("metrics")),
         timing=_numbers(record.get("timing")),
         parameters=parameters if isinstance(parameters := record.get("parameters"), int) else None,
+        token_cosine=_all_numbers(record.get("token_cosine")),
         environment={k: _shown(v) for k, v in _as_dict(record.get("environment")).items() if k in ENVIRONMENT},
         error=None if record.get("error") is None else _shown(record["error"]),
         dry_run=record.get("dry_run") is True or limited,
@@ -240,6 +255,12 @@ def _number(text: object) -> float | None:
 
 def _numbers(value: object) -> dict[str, float]:
     return {name: number for name, text in _as_dict(value).items() if (number := _number(text)) is not None}
+
+
+def _all_numbers(value: object) -> list[float]:
+    """A list of numbers; empty if one of them is none, for then the others would lose their places."""
+    numbers = [_number(item) for item in _as_list(value)]
+    return [] if None in numbers else cast(list[float], numbers)
 
 
 def _as_dict(value: object) -> dict[str, object]:

@@ -35,7 +35,7 @@ def _lines(contents: Contents) -> Iterator[str]:
     if contents.tables:
         yield f"## The paper's tables\n\n{HOW_TO_READ}\n"
     for filled in contents.tables:
-        yield from _paper_table(filled)
+        yield from paper_table(filled)
     yield from (f"- {escaped(line)}" for line in without_figures(contents.empty))
     yield ""
     yield from _groups(contents)
@@ -47,7 +47,8 @@ def _lines(contents: Contents) -> Iterator[str]:
     yield from _unfinished(contents)
 
 
-def _paper_table(filled: FilledTable) -> Iterator[str]:
+def paper_table(filled: FilledTable) -> Iterator[str]:
+    """A table of the paper with ours beside it, its source, and what is to be known of it."""
     table = filled.table
     yield f"### {table.title} (ours: {escaped(setting(filled))})\n"
     header = [table.corner]

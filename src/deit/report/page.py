@@ -41,6 +41,7 @@ FIGURES = {
     "teacher": ("teacher/acc1", "the teacher's test top-1 %"),
     "agreement": ("test/agreement", "% of the test images on which student and teacher decide alike"),
     "images/s": ("timing/images_per_s", "in training, validation left out"),
+    "inference images/s": ("timing/inference_images_per_s", "of one device in evaluation mode"),
     "parameters": ("parameters", "of the student"),
 }
 DRAWN = (
@@ -175,7 +176,7 @@ def _run(run: Run, group: Group, label: str) -> dict[str, object]:
 def _number(name: str, value: float | None) -> Cell:
     if value is None:
         return {"value": None, "text": NOTHING, "kind": ""}
-    text = f"{value:,.0f}" if name in ("parameters", "timing/images_per_s") else f"{value:.2f}"
+    text = f"{value:,.0f}" if name == "parameters" or name.startswith("timing/") else f"{value:.2f}"
     return {"value": value, "text": text, "kind": ""}
 
 
@@ -197,7 +198,7 @@ def _group(group: Group, label: str) -> dict[str, object]:
 
 
 def _estimate(name: str, estimate: Estimate | None) -> Cell:
-    digits = 0 if name == "timing/images_per_s" else 2
+    digits = 0 if name.startswith("timing/") else 2
     return {"value": estimate.mean if estimate else None, "text": ours_text(estimate, digits)}
 
 

@@ -52,10 +52,10 @@ def _settings(groups: Sequence[Group]) -> Iterator[tuple[str, str, list[Group]]]
 
 
 def _throughput(groups: Sequence[Group], paper: dict[str, Table]) -> tuple[Panel, Panel]:
-    ours = Panel(x="images/s in training", y=ACCURACY, log=True)
+    ours = Panel(x="images/s in inference, own device", y=ACCURACY, log=True)
     lines: dict[str, Line] = {}
     for group in groups:
-        speed, accuracy = group.estimate("timing/images_per_s"), group.estimate("test/acc1")
+        speed, accuracy = group.estimate("timing/inference_images_per_s"), group.estimate("test/acc1")
         if speed is not None and accuracy is not None:
             line = lines.setdefault(method(group.facts), Line(method(group.facts), joined=False))
             line.add(speed.mean, accuracy, str(group.facts.get("model.name")))
@@ -151,7 +151,7 @@ def _disagreement(contents: Contents) -> Iterator[tuple[Plot, bytes, str]]:
         yield Plot(file_name("disagreement", filled.scale, filled.data), title, about, inline), png, svg
     if not drawn:
         contents.not_drawn.append(
-            "Disagreement: not drawn, it needs runs of deit_b with distill=hard, or with distill.compare=true"
+            "Disagreement: not drawn, it needs the predictions of a run of deit_b with distill=hard"
         )
 
 
@@ -164,7 +164,7 @@ def _matrix_value(cell: Filled | None, *, is_diagonal: bool) -> float | None:
 PLOTS: dict[str, tuple[str, str, str, Callable[[Sequence[Group], dict[str, Table]], tuple[Panel, Panel]]]] = {
     "accuracy_throughput": (
         "Accuracy against throughput",
-        "Speeds are not the paper's kind: ours is of training, on the machine of the run.",
+        "Both are of inference: the paper's on a V100, ours on one device of the run, whichever that was.",
         "two configurations that are done",
         _throughput,
     ),

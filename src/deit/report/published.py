@@ -20,6 +20,8 @@ HELD = (
 )  # fmt: skip
 """What the runs of one table have in common unless the table says otherwise: all that Table 8 changes, and the data."""
 
+DISAGREEMENT = "disagreement/"
+
 Conditions = Mapping[str, object]
 
 
@@ -47,11 +49,12 @@ class Cell:
     """The figure of the ICML version where it differs."""
     unconfirmed: bool = False
     figure: str | None = None
-    """Where run.json has ours: the name of a metric, ``parameters`` or ``timing/<name>``. None: nowhere."""
-    complement: bool = False
-    """Whether ours is the share of images that ``figure``, a percentage, leaves: (100 - figure) / 100."""
+    """Where ours is: in run.json, as `Run.figure` has it, or ``disagreement/<one>/<other>`` for the share of test
+    images for which two columns of predictions.npz are not the same. None: nowhere."""
     conditions: Conditions | None = None
     """What the configuration of a run must be; None where no run of ours can be meant."""
+    other: Conditions | None = None
+    """What the run must be whose predictions are the other ones; None where both are of one run."""
 
     @property
     def can_be_filled(self) -> bool:
@@ -100,7 +103,7 @@ class Table:
 TABLE_KEYS = {"title", "source", "unconfirmed", "corner", "held", "matrix", "run", "columns", "rows"}
 COLUMN_KEYS = {"label", "unit", "digits", "compare", "ours", "figure", "run"}
 ROW_KEYS = {"label", "series", "figure", "run", "values"}
-CELL_KEYS = {"paper", "icml", "unconfirmed", "figure", "complement_of", "run", "ours"}
+CELL_KEYS = {"paper", "icml", "unconfirmed", "figure", "run", "other_run", "ours"}
 
 
 def tables() -> list[Table]:
@@ -158,20 +161,24 @@ def _cell(value: object, column: dict, row: dict, table: dict) -> Cell:
     for key in ("paper", "icml"):
         if isinstance(own.get(key), bool) or not isinstance(own.get(key), (int, float, str, type(None))):
             raise ValueError(f"{where}: {key}: {own[key]} is neither a number nor a text")
-    if "complement_of" in own and "figure" in own:
-        raise ValueError(f"{where}: figure and complement_of exclude each other")
-    named = own.get("complement_of") or own.get("figure") or row.get("figure") or column.get("figure")
+    named = own.get("figure") or row.get("figure") or column.get("figure")
+    if "other_run" in own and not str(named).startswith(DISAGREEMENT):
+        raise ValueError(f"{where}: other_run is for a figure {DISAGREEMENT}<one>/<other> alone")
     is_text = isinstance(own["paper"], str)
     ours = own.get("ours", "run" in row or "run" in own) and not is_text
-    parts = [item.get("run", {}) for item in (table, column, row, own)]
+    common = [item.get("run", {}) for item in (table, column, row)]
     return Cell(
         paper=own["paper"],
         icml=own.get("icml"),
         unconfirmed=bool(own.get("unconfirmed", False)),
         figure=None if is_text else named,
-        complement="complement_of" in own,
-        conditions={_known(key): wanted for part in parts for key, wanted in part.items()} if ours else None,
+        conditions=_together(*common, own.get("run", {})) if ours else None,
+        other=_together(*common, own["other_run"]) if ours and "other_run" in own else None,
     )
+
+
+def _together(*parts: dict) -> Conditions:
+    return {_known(key): wanted for part in parts for key, wanted in part.items()}
 
 
 def _known(key: str) -> str:

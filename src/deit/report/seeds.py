@@ -9,6 +9,7 @@ from pathlib import Path
 from deit.config.compose import NOT_FINGERPRINTED, NOT_FINGERPRINTED_KEYS, digest
 from deit.report.facts import Facts, all_facts, is_shortened, origin
 from deit.report.folders import Run
+from deit.report.predictions import disagreement
 
 CONFIDENCE = 0.95
 
@@ -38,10 +39,10 @@ class Estimate:
         deviation = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
         return cls(mean, float(stdtrit(n - 1, (1 + CONFIDENCE) / 2)) * deviation / math.sqrt(n), n)
 
-    def scaled(self, factor: float, offset: float = 0.0) -> "Estimate":
-        """The estimate of ``factor * x + offset``."""
+    def scaled(self, factor: float) -> "Estimate":
+        """The estimate of ``factor * x``."""
         width = None if self.half_width is None else abs(factor) * self.half_width
-        return Estimate(factor * self.mean + offset, width, self.n)
+        return Estimate(factor * self.mean, width, self.n)
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,22 @@ class Group:
         """A figure of run.json over the seeds that have it; None if none has."""
         values = [value for run in self.done if (value := run.figure(figure)) is not None]
         return Estimate.of(values) if values else None
+
+    def disagreement(self, one: str, partner: "Group", other: str) -> tuple[Estimate | None, list[str]]:
+        """How often ``one`` decides otherwise than a partner's ``other``, over the seeds that both have.
+
+        Returns the estimate, None where no seed has one, and a line for each pair of runs that has none.
+        """
+        partners = {run.seed: run for run in partner.done}
+        values, problems = [], []
+        for run in self.done:
+            if (its := partners.get(run.seed)) is None:
+                continue
+            try:
+                values.append(disagreement(run.predictions, one, its.predictions, other))
+            except ValueError as problem:
+                problems.append(str(problem))
+        return Estimate.of(values) if values else None, problems
 
 
 def groups(runs: Sequence[Run]) -> list[Group]:

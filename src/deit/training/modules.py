@@ -8,10 +8,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, cast
 
+import numpy as np
 import torch
 from lightning.pytorch import LightningModule
 from lightning.pytorch.core.optimizer import LightningOptimizer
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from numpy.typing import NDArray
 from torch import Tensor, distributed
 from torch.optim import Optimizer
 
@@ -25,6 +27,7 @@ from deit.distillation import losses
 from deit.distillation.targets import LiveTargets, Targets
 from deit.evaluation import heads, metrics
 from deit.evaluation.averages import Averages
+from deit.evaluation.predictions import Predictions
 from deit.models.students import Heads, Student
 from deit.models.teachers import FrozenTeacher, TeacherNetwork
 from deit.training import optimizer
@@ -194,6 +197,13 @@ class StudentModule(Classifier):
         self.student, self.teacher, self.fusion = student, teacher, fusion
         self.average = None if optim.ema is None else averaged(student, optim.ema)
         self.decisions = None if teacher is None else TeacherDecisions(teacher)
+        deciding = heads.head_names(student.two_heads)[1:]
+        self.predictions = Predictions(("label", *deciding, *(() if teacher is None else ("teacher",))))
+
+    @property
+    def chosen(self) -> Student:
+        """The student that is measured: of the averaged weights where these are the run's."""
+        return cast(Student, self.average.module) if self.average and self.optim.ema_chosen else self.student
 
     def on_fit_start(self) -> None:
         if self.teacher is not None:
@@ -218,10 +228,19 @@ class StudentModule(Classifier):
         self.record(batch, {"loss": loss})
         return loss
 
+    def on_test_epoch_start(self) -> None:
+        self.predictions.clear()
+
+    def gathered_predictions(self, num_images: int) -> dict[str, NDArray[np.integer]]:
+        """What all devices have decided in the test, as `Predictions.gather` has it; every device must call it."""
+        reduce = self.trainer.strategy.reduce
+        return self.predictions.gather(
+            num_images, self.device, lambda table: cast(Tensor, reduce(table, reduce_op="max"))
+        )
+
     def evaluate(self, batch: EvalBatch, stage: str) -> dict[str, Tensor]:
-        chosen, other = self.student, self.average
-        if other is not None and self.optim.ema_chosen:
-            chosen, other = other, chosen
+        chosen = self.chosen
+        other = self.average if chosen is self.student else self.student
         answer: Heads = chosen(batch.images)
         scores = heads.by_head(*answer, fusion=self.fusion)
         values = {f"acc1_{name}".rstrip("_"): metrics.correct(s, batch.labels) for name, s in scores.items()}
@@ -230,10 +249,13 @@ class StudentModule(Classifier):
         if other is not None and self.other_weights is not None:
             fused = heads.by_head(*other(batch.images), fusion=self.fusion)[""]
             values[self.other_weights] = metrics.correct(fused, batch.labels)
+        classes = {"label": batch.labels} | {name: s.argmax(dim=-1) for name, s in scores.items() if name}
         if self.decisions is not None:
-            decisions = self.decisions.of(batch, stage)
+            classes["teacher"] = decisions = self.decisions.of(batch, stage)
             values["agreement"] = metrics.agreement(scores[""], decisions)
             values["teacher_acc1"] = metrics.correct_decisions(decisions, batch.labels)
+        if stage == "test":
+            self.predictions.update(batch.indices, classes)
         return values
 
 

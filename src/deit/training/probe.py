@@ -15,9 +15,9 @@ from deit.data.batches import TrainBatch, TrainViews
 from deit.data.datamodule import KeyedData
 from deit.data.keys import Key
 from deit.distillation import losses
+from deit.evaluation.throughput import repeated
 from deit.models.students import Heads, Student
 from deit.training import optimizer
-from deit.training.stopwatch import repeated
 
 # Pixels of a batch: enough to be typical of the device, few enough for seconds and for any memory.
 PIXELS = {"cpu": 4 * 224 * 224, "cuda": 32 * 224 * 224}

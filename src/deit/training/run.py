@@ -25,6 +25,7 @@ from deit.models.weights import load_student
 from deit.training import checkpoints, loggers, summary, teachers
 from deit.training.banks import BankCheck, targets
 from deit.training.checkpoints import BestCheckpoint, LastCheckpoint
+from deit.training.closing import Closing
 from deit.training.csvlog import MetricsFile
 from deit.training.decisions import TeacherCheck
 from deit.training.folder import RunFolder, finished, is_rank_zero, refuse_unfinished
@@ -83,14 +84,16 @@ def _train(config: Config, run: RunFolder, dataset: DataSet, signals: Signals) -
     data = keyed_data(config, dataset)
     teacher = teachers.obtain(config, dataset)
     module = build_module(config, dataset, teacher)
-    opened = loggers.build(config, run)
-    trainer = run_trainer(config, run, opened, _checks(config, module, data), signals)
+    opened = loggers.build(config, run, data)
+    closing = Closing(config, run, data)
+    extra = [*_checks(config, module, data), closing, *loggers.showcases(opened)]
+    trainer = run_trainer(config, run, opened, extra, signals)
     try:
         _resume_metrics(opened[0], checkpoint)
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         signals.refuse_further()
         trainer.test(module, data, ckpt_path=run.best_checkpoint, weights_only=True, verbose=False)
-        result = _finish(trainer, module, run, config, dataset)
+        result = _finish(trainer, module, run, config, dataset, closing)
         loggers.summarise(opened, run.metrics)
         return result
     except BaseException:
@@ -195,7 +198,9 @@ def _resume_metrics(metrics_file: Logger, checkpoint: Path | None) -> None:
     metrics_file.resume_at(step)
 
 
-def _finish(trainer: Trainer, module: StudentModule, run: RunFolder, config: Config, dataset: DataSet) -> float:
+def _finish(
+    trainer: Trainer, module: StudentModule, run: RunFolder, config: Config, dataset: DataSet, closing: Closing
+) -> float:
     """Record the result and show it."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
     if "test/teacher_acc1" in metrics:
@@ -205,12 +210,12 @@ def _finish(trainer: Trainer, module: StudentModule, run: RunFolder, config: Con
     assert best.best_model_score is not None, "every epoch ends with validation"
     metrics["val/acc1"] = float(best.best_model_score)
     parameters = sum(parameter.numel() for parameter in module.student.parameters())
-    timing = {"fit_s": last.fit_seconds, "images_per_s": module.images_per_s}
+    timing = {"fit_s": last.fit_seconds, "images_per_s": module.images_per_s} | closing.timing
     facts: dict[str, object] = {
         "test_split": dataset.test_split,
         "parameters": parameters,
         "dry_run": config.is_dry_run,
-    }
+    } | closing.facts
     if isinstance(module, DistillationModule):
         timing["teacher_s"] = module.teacher_time.total()
         facts["teacher"] = module.teacher_views()

@@ -1,0 +1,93 @@
+"""What a run measures once more than accuracies, at its end: decisions, throughput, how alike its tokens are."""
+
+import io
+import itertools
+import logging
+from collections.abc import Callable
+from typing import cast
+
+import numpy as np
+import torch
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.strategies import FSDPStrategy
+from timm.models.deit import VisionTransformerDistilled
+from torch import Tensor
+
+from deit.config.schema import Config
+from deit.data.batches import EvalBatch
+from deit.data.datamodule import KeyedData
+from deit.evaluation.throughput import device_name, throughput
+from deit.evaluation.tokens import token_cosines
+from deit.models.students import Student
+from deit.training.folder import RunFolder, is_rank_zero, write_atomically
+from deit.training.modules import StudentModule
+
+log = logging.getLogger(__name__)
+
+PREDICTIONS = "predictions.npz"
+SAMPLE = 1000  # test images for the tokens: a mean of cosines, which differ little, is known to three digits by then
+
+
+class Closing(Callback):
+    """Measures when the test is over: devices, precision and the weights of the best epoch are still in place.
+
+    Predictions go into a file of the run's folder, the figures into ``timing`` and ``facts`` for its run.json.
+    """
+
+    def __init__(self, config: Config, run: RunFolder, data: KeyedData) -> None:
+        self.config, self.run, self.data = config, run, data
+        self.timing: dict[str, float] = {}
+        self.facts: dict[str, object] = {}
+
+    def on_test_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        module = cast(StudentModule, pl_module)
+        self._keep_predictions(module)
+        if isinstance(trainer.strategy, FSDPStrategy):
+            log.info("trainer=fsdp: throughput and tokens are not measured, no device has the whole network")
+            return
+        student = module.chosen
+        if isinstance(student.net, VisionTransformerDistilled):
+            self.facts["token_cosine"] = self._token_cosine(trainer, student, module.device)
+        if is_rank_zero():
+            self._measure_throughput(trainer, student, module.device)
+
+    def _keep_predictions(self, module: StudentModule) -> None:
+        classes = module.gathered_predictions(len(self.data.dataset.test.source))
+        if is_rank_zero():
+            file = io.BytesIO()
+            np.savez_compressed(file, **classes)  # pyright: ignore[reportArgumentType] - no name is allow_pickle
+            write_atomically(self.run.path / PREDICTIONS, file.getvalue())
+
+    def _token_cosine(self, trainer: Trainer, student: Student, device: torch.device) -> list[float]:
+        """Mean over a sample of the test images, layer by layer; each device takes its share of them."""
+        net = cast(VisionTransformerDistilled, student.net)
+        sums = torch.zeros(len(net.blocks) + 2, device=device)  # the learnt tokens, every block, and how many images
+        for loaded in itertools.islice(self.data.test_sample(SAMPLE), self.config.trainer.limit_batches):
+            moved = self.data.transfer_batch_to_device(loaded, device, 0)
+            batch = self.data.on_after_batch_transfer(moved, 0)
+            assert isinstance(batch, EvalBatch)
+            with trainer.precision_plugin.forward_context():
+                cosines = token_cosines(net, student.preprocess(batch.images))
+            sums += torch.cat([cosines.sum(dim=1), sums.new_tensor([len(batch.images)])])
+        *totals, count = cast(Tensor, trainer.strategy.reduce(sums, reduce_op="sum")).tolist()
+        return [total / count for total in totals]
+
+    def _measure_throughput(self, trainer: Trainer, student: Student, device: torch.device) -> None:
+        side = self.config.image_size
+
+        def forward(size: int) -> Callable[[], object]:
+            images = torch.rand(size, 3, side, side, device=device)
+            if self.config.trainer.channels_last:
+                images = images.contiguous(memory_format=torch.channels_last)
+
+            def work() -> object:
+                with trainer.precision_plugin.forward_context():
+                    # Past torch.compile, which would take minutes for a batch that it has not met.
+                    return student.forward(images)
+
+            return work
+
+        speed, batch = throughput(forward, device.type, pixels=side**2)
+        self.timing |= {"inference_images_per_s": speed, "inference_batch": batch}
+        known = cast(dict[str, str], self.run.record["environment"])
+        self.facts["environment"] = known | {"device": device_name(device.type)}
