@@ -154,7 +154,9 @@ def test_another_grid_is_refused_with_the_difference(
     assert jobs(tmp_path / "sweep") == []
 
 
-@pytest.mark.parametrize("place", ["local", pytest.param("local_parallel", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "place", ["local", *(pytest.param(one, marks=pytest.mark.slow) for one in ("local_parallel", "submitit_local"))]
+)
 def test_a_failed_job_does_not_stop_the_others(deit_train: Callable[..., Outcome], tmp_path: Path, place: str) -> None:
     (tmp_path / "broken.ckpt").write_bytes(b"no weights")
     settings = (*TINY, "distill=none", "init=null,broken.ckpt", "seed=0,1", f"resources={place}")

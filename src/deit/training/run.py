@@ -52,7 +52,7 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     if config.resume == "auto" and (known := finished(folder, config)) is not None:
         log.info(f"{folder} is done already, with test/acc1 {known['test/acc1']:.2f}; resume=never would run it again")
         return known["test/acc1"]
-    refuse_missing_devices(config.trainer)
+    refuse_missing_devices(config)
     dataset = open_dataset(config.data)
     run = RunFolder(folder, config, overrides)
     try:
