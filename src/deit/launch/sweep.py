@@ -22,6 +22,7 @@ from deit.config.resources import HERE, SUBMITIT_SLURM, Resources
 from deit.launch.queue import Place, run_all
 from deit.launch.results import Results
 from deit.launch.side_by_side import SideBySide, num_cores
+from deit.training.preemption import watched
 
 log = logging.getLogger(__name__)
 
@@ -81,7 +82,8 @@ class Sweep(Callback):
         if configs[0].resources.own_processes:
             waiting = [number for number, state in enumerate(states) if state is not State.done]
             place, at_once = _place(config, self.results, configs[0].resources)
-            run_all(self.results, waiting, place, at_once=at_once, starts=grid.starts)
+            with watched():  # however this process is told to end, its jobs first write down how far they came
+                run_all(self.results, waiting, place, at_once=at_once, starts=grid.starts)
             raise SystemExit(self.results.show())
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: object) -> None:
