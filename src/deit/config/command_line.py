@@ -1,5 +1,6 @@
 """Runs a Hydra application so that a user's mistake ends in one message and exit status 2."""
 
+import argparse
 import os
 import sys
 import tempfile
@@ -62,6 +63,15 @@ def _answer_help(arguments: list[str], usage: str | None) -> None:
     if {"-h", "--help"} & set(arguments):
         sys.stdout.write(f"{usage}")
         raise SystemExit(0)
+
+
+def config_flags(arguments: Sequence[str]) -> list[str]:
+    """Of a command line, which configuration files it names: what a job of a sweep needs in a process of its own."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for short, long in (("-cd", "--config-dir"), ("-cn", "--config-name"), ("-cp", "--config-path")):
+        parser.add_argument(short, long)
+    known, _ = parser.parse_known_args(arguments)
+    return [f"--{name.replace('_', '-')}={value}" for name, value in vars(known).items() if value is not None]
 
 
 def run(application: Callable[[], object], *, leaves_folder: bool = True) -> None:

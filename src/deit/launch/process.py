@@ -11,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 from torch import distributed
 
+from deit.config.command_line import config_flags
 from deit.config.preflight import is_multirun
 
 
@@ -39,6 +40,6 @@ def isolated_job() -> Iterator[None]:
 
 def _describe_as_single_run() -> None:
     settings = cast(DictConfig, HydraConfig.get())
-    sys.argv[:] = [sys.argv[0], *settings.overrides.task, "hydra.mode=RUN"]
+    sys.argv[:] = [sys.argv[0], *config_flags(sys.argv[1:]), *settings.overrides.task, "hydra.mode=RUN"]
     with read_write(settings), open_dict(settings):
         settings.run.dir = settings.runtime.output_dir  # Lightning hands this on to the ranks

@@ -14,6 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from deit.config import cells, ledger, preflight, processes
+from deit.config.command_line import config_flags
 from deit.config.compose import typed
 from deit.config.errors import ConfigError, RunError
 from deit.config.ledger import State
@@ -110,7 +111,8 @@ class Sweep(Callback):
 
 def _place(config: DictConfig, results: Results, resources: Resources) -> tuple[Place, int | None]:
     """Where the jobs run, and how many at once."""
-    settings = [one for one in config.hydra.overrides.hydra if not one.startswith(_OF_THE_SWEEP)]
+    own = [one for one in config.hydra.overrides.hydra if not one.startswith(_OF_THE_SWEEP)]
+    settings = [*config_flags(sys.argv[1:]), *own]
     if not resources.submits:
         return SideBySide(results, settings), resources.jobs or num_cores()
     from deit.launch import cluster  # submitit is imported only where it is used
