@@ -25,5 +25,10 @@ class RunError(Exception):
 
 def nearest(word: str, possible: Iterable[str]) -> str | None:
     """The possible word that ``word`` was most likely meant to be; None if nothing is close."""
-    matches = difflib.get_close_matches(word, list(possible), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    simple = {_simple(one): one for one in possible}
+    matches = difflib.get_close_matches(_simple(word), list(simple), n=1, cutoff=0.6)
+    return simple[matches[0]] if matches else None
+
+
+def _simple(word: str) -> str:
+    return word.lower().replace("-", "_")

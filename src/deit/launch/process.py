@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 from torch import distributed
 
-from deit.config.preflight import is_multirun
+from deit.config.preflight import is_multirun, typed_overrides
 
 
 @contextmanager
@@ -37,6 +37,6 @@ def isolated_job() -> Iterator[None]:
 
 def _describe_as_single_run() -> None:
     settings = cast(DictConfig, HydraConfig.get())
-    sys.argv[:] = [sys.argv[0], *settings.overrides.task, "hydra.mode=RUN"]
+    sys.argv[:] = [sys.argv[0], *typed_overrides(HydraConfig.get()), "hydra.mode=RUN"]
     with read_write(settings), open_dict(settings):
         settings.run.dir = settings.runtime.output_dir  # Lightning hands this on to the ranks

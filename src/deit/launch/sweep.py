@@ -46,13 +46,9 @@ class Sweep(Callback):
             grid = preflight.check_sweep(config)
             if problems := grid.problems or list(_problems(config, grid)):
                 refuse("\n".join(problems))
-            preflight.say([*preflight.repeated(list(config.hydra.overrides.task)), *grid.notes])
-            if not _is_grid(config):
-                return
-            try:
+            preflight.say([*preflight.repeated(preflight.typed_overrides(config.hydra)), *grid.notes])
+            if _is_grid(config):
                 self._start(config, grid)
-            except ConfigError as error:
-                refuse(str(error))
 
     def _start(self, config: DictConfig, grid: Grid) -> None:
         sweep = Path(config.hydra.sweep.dir)
@@ -116,6 +112,10 @@ def _is_grid(config: DictConfig) -> bool:
 def _problems(config: DictConfig, grid: Grid) -> Iterator[str]:
     """What hinders a sweep whose jobs are all right."""
     asked = {(job.resources.name, job.resources.jobs) for job in grid.composed}
+    if _is_grid(config):
+        yield from preflight.undecided(preflight.typed_overrides(config.hydra))
+    if len({job.plan for job in grid.composed}) > 1:
+        yield "plan cannot vary within a sweep, which is planned or done as a whole; pass plan=true or plan=false"
     if len(asked) > 1:
         yield "resources cannot vary within a sweep: it has one place to run; pass resources=local or local_parallel"
     elif any(jobs != 1 for _, jobs in asked) and not (_is_grid(config) and config.hydra.job.name == "train"):
