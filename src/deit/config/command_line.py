@@ -14,6 +14,7 @@ from deit.config import processes, yaml_files
 from deit.config.errors import FULL, ConfigError, RunError, nearest, printable
 from deit.config.preflight import refuse
 
+SILENT = ("hydra/job_logging=disabled", "~hydra.job_logging.handlers")
 INTERRUPTED = 130  # the exit status of what the keyboard ended
 
 
@@ -60,7 +61,7 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
     """
     # Hydra prints errors itself and exits with 1, unless it is asked for full ones: then they arrive here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    silent = ["hydra/job_logging=disabled"] if processes.rank() else []  # train.log is the first process's to write
+    silent = list(SILENT) if processes.rank() else []  # train.log is the first process's to write
     arguments = typed.arranged([*silent, *sys.argv[1:]])
     try:
         if wrong := list(typed.problems(sys.argv[1:])):
