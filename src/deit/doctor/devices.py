@@ -72,7 +72,7 @@ def _without(config: Config) -> Verdict:
 
 
 def _speed(device: str, dtype: torch.dtype) -> str:
-    """Tera-operations a second of a product of matrices, which must be right.
+    """Floating-point operations a second of a product of matrices, which must be right.
 
     Raises:
         RuntimeError: if it is not.
@@ -83,7 +83,7 @@ def _speed(device: str, dtype: torch.dtype) -> str:
     if not float((product - exact).norm() / exact.norm()) < LARGEST_ERROR:
         raise RuntimeError("a product of matrices is wrong")
     seconds = repeated(lambda: one @ other, device, seconds=0.1).wall
-    return f"{2 * SIDE[device] ** 3 / seconds / 1e12:.3g} TFLOP/s"
+    return f"{2 * SIDE[device] ** 3 / seconds / 1e9:,.0f} GFLOP/s"
 
 
 def together() -> Verdict:
