@@ -15,7 +15,7 @@ from deit.config.command_line import quoted
 from deit.config.compose import register, typed
 from deit.config.schema import Config
 
-pytest_plugins = ["left_runs"]
+pytest_plugins = ["left_runs", "small_disk"]
 ROOT = Path(__file__).parent.parent
 
 

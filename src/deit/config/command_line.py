@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config.errors import ConfigError, RunError
+from deit.config.errors import FULL, ConfigError, RunError, printable
 from deit.config.preflight import refuse
 
 INTERRUPTED = 130  # the exit status of what the keyboard ended
@@ -93,7 +93,14 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except RunError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printable(error)}\n")
+        raise SystemExit(1) from None
+    except OSError as error:
+        if error.errno not in FULL:
+            raise
+        sys.stderr.write(
+            f"{error.filename or 'a file'} cannot be written ({error.strerror}); make room and start again\n"
+        )
         raise SystemExit(1) from None
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         from deit.config.mistakes import explain  # only the unlucky pay for this import

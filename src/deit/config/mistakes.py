@@ -69,7 +69,7 @@ def unknown_key(key: str) -> str:
 
 
 def _unknown_option(text: str) -> str | None:
-    found = re.search(r"Could not (?:find|load) '(\w+)/([^']*)'", text)
+    found = re.search(r"Could not (?:find|load) '(hydra/\w+|\w+)/([^']*)'", text)
     if found is None:
         return None
     group, given = found.groups()

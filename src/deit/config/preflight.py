@@ -25,7 +25,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from deit.config import cells, ledger, rules
 from deit.config.compose import typed
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, printable
 from deit.config.mistakes import explain
 from deit.config.notes import notes_of
 from deit.config.schema import OF_SWEEP
@@ -118,7 +118,7 @@ def check_sweep(config: DictConfig) -> Grid:
                     problems.append(cells.no_origin(overrides))
                 else:
                     grid.starts[number] = origin
-        except HydraException as error:
+        except (ConfigError, HydraException) as error:
             problems, job_notes = [explain(error)], []
         notes.update(job_notes)
         if problems:
@@ -148,7 +148,7 @@ def refuse_drift(raw: DictConfig) -> None:
         frozen = frozen_run(Path(settings.runtime.output_dir))
     if not frozen.is_file():
         return
-    if found := ledger.difference(frozen.read_text(encoding="utf-8"), as_yaml(raw)):
+    if found := ledger.difference(ledger.kept_text(frozen), as_yaml(raw)):
         changes = "\n".join(found)
         raise ConfigError(
             f"the configuration has changed since this sweep was checked:\n{changes}\n"
@@ -175,7 +175,7 @@ def say(notes: list[str]) -> None:
 
 def refuse(message: str) -> NoReturn:
     """End the program for a mistake of the user's."""
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(f"{printable(message)}\n")
     raise SystemExit(EXIT_USER_ERROR)
 
 

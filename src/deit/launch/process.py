@@ -1,5 +1,6 @@
 """One job, one process group: what a job changes in its process is undone before the next one starts."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ def isolated_job() -> Iterator[None]:
     processes that nobody starts, so they go when the job ends.
     """
     argv, environment = list(sys.argv), dict(os.environ)
+    gc.collect()  # networks, data workers and files of the job before, which Lightning's parts hold in circles
     try:
         if is_multirun():
             _describe_as_single_run()

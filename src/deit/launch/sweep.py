@@ -14,7 +14,7 @@ from omegaconf import DictConfig
 
 from deit.config import cells, ledger, preflight
 from deit.config.compose import typed
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, RunError
 from deit.config.ledger import State
 from deit.config.preflight import Grid, refuse
 from deit.config.schema import Config
@@ -126,12 +126,12 @@ def _problems(config: DictConfig, grid: Grid) -> Iterator[str]:
 
 
 def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, (ConfigError, RunError)) else f"{type(error).__name__}: {error}"
 
 
 def _log(number: int, error: Exception) -> None:
     """Into the job's train.log and onto the terminal: the other jobs go on, and the table has only its first lines."""
     trace = None
-    if not isinstance(error, ConfigError) and error.__traceback__ is not None:
+    if not isinstance(error, (ConfigError, RunError)) and error.__traceback__ is not None:
         trace = (type(error), error, error.__traceback__.tb_next)  # the first frame is Hydra's
     log.error(f"#{number} failed: {_told(error)}", exc_info=trace)

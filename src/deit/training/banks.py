@@ -90,7 +90,7 @@ def identity(config: Config, dataset: DataSet, teacher: FrozenTeacher, top: int)
     made_by = fast.releases() if config.data.decode is Decode.fast else {}
     return {
         "schema": SCHEMA,
-        "data": teachers.data_identity(dataset),
+        "data": teachers.data_identity(dataset, config.data),
         "images": len(dataset.train.source),
         "colours": [*config.data.mean, *config.data.std],
         "image size": config.image_size,
@@ -155,10 +155,12 @@ def asked_again(
     """
     for epoch in epochs:
         batch = data.rendered(epoch, CHECKED_PAIRS, device)
-        if bank.known(batch.views, batch.indices):
+        own = ~batch.substituted
+        views, indices = batch.views[own], batch.indices[own]
+        if len(views) and bank.known(views, indices):
             with probe.precision(config, device.type):
-                live = teacher.answer(batch.images)
-            yield live, bank.read(batch.views, batch.indices).to(device)
+                live = teacher.answer(batch.images[own.to(device)])
+            yield live, bank.read(views, indices).to(device)
 
 
 def compare(bank: Bank, answers: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, int]:

@@ -32,7 +32,7 @@ class TeacherDecisions:
         if not all(key in self.known for key in keys):
             answered = self.teacher.answer(batch.images).argmax(dim=-1).tolist()
             self.known.update(zip(keys, answered, strict=True))
-        return torch.tensor([self.known[key] for key in keys], device=batch.images.device)
+        return torch.tensor([self.known[key] for key in keys], dtype=torch.int64, device=batch.images.device)
 
 
 def measured(

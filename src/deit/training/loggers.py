@@ -9,6 +9,7 @@ from deit.config.schema import Config
 from deit.data.datamodule import KeyedData
 from deit.training.csvlog import MetricsFile
 from deit.training.folder import RunFolder
+from deit.training.guard import guarded
 from deit.training.showcase import Showcase
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ def build(config: Config, run: RunFolder, data: KeyedData) -> list[Logger]:
     """The loggers of a run, metrics.csv first."""
     loggers: list[Logger] = [MetricsFile(run.path / "metrics.csv")]
     if config.logger.tensorboard:
-        loggers.append(TensorBoardLogger(run.path, name="tensorboard", version=""))
+        loggers.append(guarded(TensorBoardLogger(run.path, name="tensorboard", version="")))
     if config.logger.wandb.enabled:
         from deit.training.wandb_run import open_run  # takes half a second, and only runs that ask for it should pay
 

@@ -140,14 +140,16 @@ class Classifier(LightningModule, ABC):
             logger.log_metrics(values | {"epoch": self.current_epoch}, step=self.trainer.global_step - 1)
 
     def validation_step(self, batch: EvalBatch, batch_idx: int) -> None:
-        self.val_averages.update(self.evaluate(batch, "val"))
+        if len(batch.images):  # none where no image of a batch could be read
+            self.val_averages.update(self.evaluate(batch, "val"))
 
     def on_validation_epoch_end(self) -> None:
         for name, value in self.val_averages.compute("val").items():
             self.log(name, value, prog_bar=name in ("val/acc1", "val/agreement"))
 
     def test_step(self, batch: EvalBatch, batch_idx: int) -> None:
-        self.test_averages.update(self.evaluate(batch, "test"))
+        if len(batch.images):
+            self.test_averages.update(self.evaluate(batch, "test"))
 
     def on_test_epoch_end(self) -> None:
         self.log_dict(self.test_averages.compute("test"))
@@ -287,7 +289,7 @@ class DistillationModule(StudentModule):
 
     def training_step(self, batch: TrainBatch, batch_idx: int) -> Tensor:
         with self.teacher_time.measure(self.device):
-            promised = self.targets.promise(batch.images, batch.views, batch.indices)
+            promised = self.targets.promise(batch)
         answer: Heads = self.student(batch.images)
         learner = answer.classes if answer.distill is None else answer.distill
         with self.teacher_time.measure(self.device):

@@ -28,6 +28,7 @@ from deit.training.checkpoints import BestCheckpoint, LastCheckpoint
 from deit.training.closing import Closing
 from deit.training.csvlog import MetricsFile
 from deit.training.decisions import TeacherCheck
+from deit.training.faults import explained
 from deit.training.folder import RunFolder, finished, is_rank_zero, refuse_unfinished
 from deit.training.modules import DistillationModule, StudentModule
 from deit.training.preemption import Signals, watched
@@ -57,8 +58,9 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     try:
         if starts_from_job:
             refuse_unfinished(Path(str(config.init)).parents[1])
-        with watched() as signals:
-            return _train(suited(config, dataset), run, packed(dataset, config.data), signals)
+        config = suited(config, dataset)
+        with explained(config), watched() as signals:
+            return _train(config, run, packed(dataset, config.data), signals)
     except BaseException as error:
         run.stopped(error)
         raise
@@ -93,7 +95,7 @@ def _train(config: Config, run: RunFolder, dataset: DataSet, signals: Signals) -
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         signals.refuse_further()
         trainer.test(module, data, ckpt_path=run.best_checkpoint, weights_only=True, verbose=False)
-        result = _finish(trainer, module, run, config, dataset, closing)
+        result = _finish(trainer, module, data, run, config, closing)
         loggers.summarise(opened, run.metrics)
         return result
     except BaseException:
@@ -174,13 +176,14 @@ def _checkpoint(config: Config, run: RunFolder) -> Path | None:
     """Where to go on from: where an earlier process of the same run stopped, a file, or None for the beginning.
 
     Raises:
-        ConfigError: if it is damaged, and there is none before it.
+        ConfigError: if it is damaged, and there is none before it, or the file is no checkpoint of a run.
     """
     if config.resume == "never":
         if is_rank_zero():
             checkpoints.forget(run.checkpoints)
         return None
     if config.resume != "auto":
+        checkpoints.step_of(Path(config.resume))  # refused now, not once a teacher is fitted
         return Path(config.resume)
     found, damaged = checkpoints.newest(run.checkpoints)
     for file in damaged:
@@ -199,7 +202,7 @@ def _resume_metrics(metrics_file: Logger, checkpoint: Path | None) -> None:
 
 
 def _finish(
-    trainer: Trainer, module: StudentModule, run: RunFolder, config: Config, dataset: DataSet, closing: Closing
+    trainer: Trainer, module: StudentModule, data: KeyedData, run: RunFolder, config: Config, closing: Closing
 ) -> float:
     """Record the result and show it."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
@@ -212,7 +215,8 @@ def _finish(
     parameters = sum(parameter.numel() for parameter in module.student.parameters())
     timing = {"fit_s": last.fit_seconds, "images_per_s": module.images_per_s} | closing.timing
     facts: dict[str, object] = {
-        "test_split": dataset.test_split,
+        "test_split": data.dataset.test_split,
+        "skipped": data.skipped.record(),
         "parameters": parameters,
         "dry_run": config.is_dry_run,
     } | closing.facts
