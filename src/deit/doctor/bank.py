@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 import torch
 
+from deit.config.material import OnError
 from deit.config.schema import Config
 from deit.config.teaching import BankMode
 from deit.distillation.bank import Bank
@@ -26,7 +27,7 @@ def check(subject: Subject) -> Iterator[Verdict]:
     configure_torch(config)
     folder = banks.folder_of(config, dataset, teacher)
     if not folder.is_dir() and config.distill.bank is not BankMode.replay:
-        yield not_checked("bank", f"none yet; the first run makes {folder}, or {BUILD} does")
+        yield not_checked("", f"none yet; the first run makes {folder}, or {BUILD} does")
         return
     bank = banks.opened(config, dataset, teacher, must_exist=True)
     data = keyed_data(config, dataset)
@@ -49,6 +50,6 @@ def filled(config: Config, bank: Bank, views_an_epoch: int) -> Verdict:
     told = f"{bank.folder} has {found:,} of the {expected:,} answers of {epochs:,} epochs"
     if found >= expected:
         return ok("answers kept", told)
-    if config.distill.bank is BankMode.replay:
+    if config.distill.bank is BankMode.replay and config.data.on_error is OnError.stop:
         return problem("answers kept", f"{told}; distill.bank=replay would stop", f"distill.bank=auto, or {BUILD}")
     return warning("answers kept", f"{told}; the teacher is asked for the rest", f"nothing, or first {BUILD}")

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from deit.config.layout import IMAGE_SUFFIXES
-from deit.config.material import Data, DataKind, Decode
+from deit.config.material import Data, DataKind, Decode, OnError
 from deit.data.sources import DataSet, ImageError, Split
 from deit.doctor.machine import num_cores
 from deit.doctor.progress import said
@@ -36,7 +36,7 @@ def check(subject: Subject) -> Iterator[Verdict]:
     yield from classes(dataset, splits)
     if data.kind in (DataKind.folder, DataKind.imagenet) and data.root is not None:
         yield other_files(Path(data.root))
-    found = Findings(subject.given.image_size)
+    found = Findings(subject.given.image_size, data.on_error)
     sample = chosen(splits, None if subject.all_images else SAMPLE)
     total = sum(len(split) for split in sample.values())
     for look in said("data", looks(sample, data), total):
@@ -84,7 +84,7 @@ def other_files(root: Path) -> Verdict:
         return ok("other files", "none: every file is taken for an image")
     told = ", ".join(f"{count:,} {suffix}" for suffix, count in list(others.items())[:SHOWN])
     possible = f"nothing if they are no images; else convert them to one of {' '.join(sorted(IMAGE_SUFFIXES))}"
-    return warning("other files", f"{sum(others.values()):,} files are passed over: {told}", possible)
+    return warning("other files", f"passed over are {sum(others.values()):,}: {told}", possible)
 
 
 def chosen(splits: dict[str, Split], most: int | None) -> dict[str, Split]:
@@ -149,6 +149,7 @@ class Findings:
 
     side: int
     """Of the student's images, in pixels."""
+    on_error: OnError
     total: int = 0
     broken: list[str] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)
@@ -177,15 +178,21 @@ class Findings:
         """which: words for the images that were looked at."""
         if self.broken:
             told = f"{len(self.broken):,} of {self.total:,} images cannot be read"
-            yield problem("reading", told, "remove them or replace them", listed=listed(self.broken))
+            if self.on_error is OnError.skip:
+                yield warning(
+                    "reading", told, "nothing: data.on_error=skip leaves them out", listed=listed(self.broken)
+                )
+            else:
+                advice = "put whole files there, or pass data.on_error=skip"
+                yield problem("reading", told, advice, listed=listed(self.broken))
         else:
             yield ok("reading", f"{self.total:,} images decoded: {which}")
         if self.misnamed:
-            told = f"{len(self.misnamed):,} images are not what their suffix says"
+            told = f"not what they say: {len(self.misnamed):,} of {self.total:,} images"
             advice = "nothing for a run, which reads contents; rename them for other programs"
             yield warning("suffixes", told, advice, listed=listed(self.misnamed))
         if self.twice:
-            told = f"{len(self.twice):,} images are in more than one split"
+            told = f"in more than one split: {len(self.twice):,} of {self.total:,} images"
             yield warning(
                 "copies", told, "remove them from train, or what is tested was learnt", listed=listed(self.twice)
             )
@@ -199,7 +206,7 @@ class Findings:
         if not 0 < self.num_small <= right / 2:  # where most are small, that is what the data are
             return ok("sizes", told)
         advice = "remove them if they are thumbnails"
-        return warning("sizes", f"{self.num_small:,} of {right:,} images must be enlarged: {told}", advice)
+        return warning("sizes", f"to be enlarged: {self.num_small:,} of {right:,} images; {told}", advice)
 
 
 def listed(lines: list[str]) -> tuple[str, ...]:

@@ -50,7 +50,7 @@ def shared_memory(config: Config) -> Verdict:
     batch = config.optim.batch_size // config.trainer.world_size // config.trainer.accumulate
     needed = workers * PREFETCHED * batch * 3 * config.image_size**2
     free = shutil.disk_usage(SHARED).free
-    said = f"{workers} workers have up to {needed / 1e9:.2f} GB ready, {SHARED} has {free / 1e9:.2f} GB free"
+    said = f"loaders have up to {needed / 1e9:.2f} GB ready, {SHARED} has {free / 1e9:,.1f} GB free"
     if needed > free:
         return problem("shared memory", said, "docker run --shm-size=<more>, or pass a smaller data.workers")
     return ok("shared memory", said)
@@ -68,8 +68,7 @@ def cores(config: Config) -> Verdict:
     """Whether every process has a core."""
     found, devices = num_cores(), config.trainer.devices
     wanted = devices * (1 + config.data.workers)
-    threads = config.trainer.threads or "PyTorch's choice of"
-    said = f"{found:g} for {devices} training processes of {threads} threads, {config.data.workers} loaders each"
+    said = f"{found:g}; wanted are {devices} to train and {wanted - devices} to load (data.workers)"
     if wanted > found and config.data.workers:
         less = max(0, int(found // devices) - 1)
         return warning("cores", said, f"pass data.workers={less}, or what=speed to see whether it matters")

@@ -130,13 +130,13 @@ def advised(config: Config, most: int, peaks: dict[int, float], total: float) ->
     if wanted > most:
         advice = f"trainer.accumulate={enough}" if enough else "a smaller model or resolution, or trainer=fsdp"
         told = f"{told}, optim.batch_size={config.optim.batch_size} puts {wanted:,} on each"
-        return problem("batch", told, advice, listed=figures)
+        return problem("", told, advice, listed=figures)
     told = f"{told}; this configuration puts {wanted:,} on each, which take {peaks[wanted]:.2f} GB"
     if enough is not None and enough < now:
-        return warning("batch", told, f"trainer.accumulate={enough} is enough, and faster", listed=figures)
+        return warning("", told, f"trainer.accumulate={enough} is enough, and faster", listed=figures)
     if wanted > SHARE * most:
-        return warning("batch", f"{told}, with little to spare", f"trainer.accumulate={enough}", listed=figures)
-    return ok("batch", told, listed=figures)
+        return warning("", f"{told}, with little to spare", f"trainer.accumulate={enough}", listed=figures)
+    return ok("", told, listed=figures)
 
 
 def accumulation(config: Config, most: float) -> int | None:
@@ -152,7 +152,7 @@ def on_cpu(config: Config, step: Step) -> Verdict:
     """What a process grows to, beside what is free."""
     free = free_memory()
     if free is None or _resident() is None:
-        return not_checked("batch", "this system does not say what memory a process uses")
+        return not_checked("", "this system does not say what memory a process uses")
     wanted = per_device(config)
     size = max(2, min(wanted, CPU_PIXELS // config.image_size**2))
     before = _resident() or 0.0
@@ -164,8 +164,8 @@ def on_cpu(config: Config, step: Step) -> Verdict:
     how = "measured" if size == wanted else f"reckoned from {size}"
     told = f"{wanted:,} images a step take {needed:.2f} GB more than the program itself ({how}), {free:.1f} GB are free"
     if needed > SHARE * free:
-        return problem("batch", told, "a larger trainer.accumulate")
-    return ok("batch", told)
+        return problem("", told, "a larger trainer.accumulate")
+    return ok("", told)
 
 
 def grown(before: float) -> float:

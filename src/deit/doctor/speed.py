@@ -36,7 +36,7 @@ def bottleneck(config: Config, measured: probe.Probe, cores: float) -> Verdict:
     """Compare what loaders can bring with what a device can take."""
     workers, compute = config.data.workers, measured.step + measured.teacher
     taught = f", {1 / measured.step:,.1f} without the teacher" if measured.teacher else ""
-    loaded = f"loading {workers or 1} x {1 / measured.load:,.1f}"
+    loaded = f"a loader brings {1 / measured.load:,.1f}, there {'is 1' if workers == 1 else f'are {workers}'}"
     told = f"{measured.device} computes {1 / compute:,.1f} images/s{taught}; {loaded}"
     taken = measured.training(workers)
     if taken <= NOTICED * compute:

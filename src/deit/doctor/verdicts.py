@@ -22,6 +22,7 @@ class Verdict:
 
     grade: Grade
     subject: str
+    """What of the check; empty where it is the whole of it."""
     found: str
     """With figures."""
     advice: str = ""
@@ -30,7 +31,7 @@ class Verdict:
     """What it is about, a line each: files, classes."""
 
     def line(self) -> str:
-        return f"{self.subject}: {self.found}{'; ' if self.advice else ''}{self.advice}"
+        return f"{self.subject}{': ' if self.subject else ''}{self.found}{'; ' if self.advice else ''}{self.advice}"
 
 
 class Unmet(Exception):

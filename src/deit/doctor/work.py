@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from deit.config.compose import plain
-from deit.config.errors import ConfigError, RunError
+from deit.config.errors import ConfigError, RunError, printable
 from deit.config.schema import Config
 from deit.doctor.request import Request
 from deit.doctor.subject import Subject
@@ -46,23 +46,23 @@ def examined(what: str, subject: Subject) -> Iterator[Verdict]:
     try:
         yield from importlib.import_module(f"deit.doctor.{what}").check(subject)
     except Unmet as reason:
-        yield not_checked(what, str(reason))
+        yield not_checked("", str(reason))
     except (ConfigError, RunError) as error:
-        yield problem(what, str(error))
+        yield problem("", " ".join(str(error).split()))  # a line, whatever it lists
     except ImportError as error:
-        yield problem(what, f"a package cannot be imported ({error})", "make setup installs what is needed")
+        yield problem("", f"a package cannot be imported ({error})", "make setup installs what is needed")
     except Exception as error:
         traceback.print_exc()
-        yield problem(what, f"the check itself failed: {type(error).__name__}: {error}", "see the traceback above")
+        yield problem("", f"the check itself failed: {type(error).__name__}: {error}", "see the traceback above")
 
 
 def show(what: str, verdict: Verdict) -> None:
     """Print a verdict: a line, and one for everything it lists."""
     sys.stderr.flush()
     grade = Text(f"{verdict.grade!s:{GRADE}}", style=COLOURS[verdict.grade])
-    CONSOLE.print(Text.assemble(grade, f"{what:{WHAT}}", verdict.line()))
+    CONSOLE.print(Text.assemble(grade, f"{what:{WHAT}}", printable(verdict.line())))
     for line in verdict.listed:
-        CONSOLE.print(Text(" " * (GRADE + WHAT + 2) + line))
+        CONSOLE.print(Text(" " * (GRADE + WHAT + 2) + printable(line)))
 
 
 def keep(path: Path, made: list[tuple[str, Verdict]]) -> None:
