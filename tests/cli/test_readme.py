@@ -54,6 +54,10 @@ def test_each_command_runs(deit_train: Callable[..., Outcome], tmp_path: Path, c
         assert outcome.status == 0, outcome.said
         assert (yaml.safe_load(outcome.said)["scale"]["name"] == "paper") == ("imagenet" in " ".join(command))
         return
+    if any("resources=slurm_" in argument for argument in command):
+        outcome = deit_train(*command, PATH="/nowhere")
+        assert outcome.said.endswith("needs SLURM's sbatch, which is not on this machine; pass resources=local\n")
+        return
     if "plan=true" in command:
         outcome = deit_train(*command)
         assert outcome.status == 0, outcome.said

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
+from deit.config import processes
 from deit.config.errors import FULL, ConfigError, RunError, printable
 from deit.config.preflight import refuse
 
@@ -74,7 +75,8 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
     """
     # Hydra prints errors itself and exits with 1, unless it is asked for full ones: then they arrive here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    arguments = arranged(sys.argv[1:])
+    silent = ["hydra/job_logging=disabled"] if processes.rank() else []  # train.log is the first process's to write
+    arguments = arranged([*silent, *sys.argv[1:]])
     try:
         if leaves_folder and not asks_for_plan(arguments):
             sys.argv[1:] = arguments

@@ -5,7 +5,6 @@ callbacks into warnings, so ours raise nothing but `SystemExit`.
 """
 
 import itertools
-import os
 import sys
 import traceback
 from collections import Counter
@@ -23,7 +22,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config import cells, ledger, rules
+from deit.config import cells, ledger, processes, rules
 from deit.config.compose import typed
 from deit.config.errors import ConfigError, printable
 from deit.config.mistakes import explain
@@ -40,6 +39,7 @@ class Preflight(Callback):
         with own_errors_end_the_program():
             given = list(config.hydra.overrides.task)
             problems, notes = check(config)
+            problems += processes.problems(config)
             if config.init == OF_SWEEP and start_of(Path(config.hydra.run.dir)) is None:
                 problems.append(cells.no_origin(given))
             if problems:
@@ -168,7 +168,7 @@ def as_yaml(job: DictConfig) -> str:
 
 def say(notes: list[str]) -> None:
     """Print ``notes`` once for all processes of a run."""
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0:  # the other processes of a run would say it again
+    if processes.rank() == 0:
         for note in notes:
             sys.stderr.write(f"note: {note}\n")
 

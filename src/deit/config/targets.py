@@ -46,8 +46,8 @@ ALLOWED = (
     Allowed(r"sweeper\.sampler\._target_", r"optuna\.samplers\.\w+", "optuna.samplers.<name>"),
     Allowed(
         r"\w+_logging\.handlers\.\w+\.class",
-        r"logging\.(Stream|File|Null)Handler",
-        "logging.StreamHandler, logging.FileHandler, logging.NullHandler",
+        r"logging\.(Stream|File|Null)Handler|deit\.config\.logfile\.LogFile",
+        "logging.StreamHandler, logging.FileHandler, logging.NullHandler, deit.config.logfile.LogFile",
     ),
     Allowed(r"\w+_logging\.formatters\.\w+\.\(\)", r"colorlog\.ColoredFormatter", "colorlog.ColoredFormatter"),
     Allowed(r"\w+_logging\.handlers\.\w+\.stream", r"ext://sys\.(stdout|stderr)", "ext://sys.stdout, ext://sys.stderr"),

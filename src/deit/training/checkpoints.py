@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, distributed
 
-from deit.config.errors import ConfigError, RunError, written
+from deit.config.errors import ConfigError, written
 from deit.config.execution import Trainer as Settings
 from deit.models.files import read_torch
 from deit.training.preemption import Preempted, Signals
@@ -100,8 +100,8 @@ class CheckpointFiles(TorchCheckpointIO):
                     os.fsync(file.fileno())
                 draft.replace(path)
                 _sync_folder(path.parent)
-            except RuntimeError as error:  # torch wraps what the file raises
-                raise error.__context__ if isinstance(error.__context__, OSError) else error
+            except RuntimeError as error:  # what a file raises, torch puts another around
+                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
             finally:
                 draft.unlink(missing_ok=True)
 
@@ -109,14 +109,9 @@ class CheckpointFiles(TorchCheckpointIO):
         """Read a checkpoint.
 
         Raises:
-            ConfigError: if it could not be read without executing code.
-            RunError: if it is damaged.
+            ConfigError: if it is damaged, or could not be read without executing code.
         """
-        if not is_whole(Path(path)):
-            raise RunError(
-                f"{path} is damaged: its checksums do not agree; pass resume=never to start from the beginning"
-            )
-        read_torch(Path(path), way_out=WAY_OUT)  # which names the file, unlike Lightning's own reading
+        read_torch(Path(path), way_out=WAY_OUT)  # which names the file and compares checksums, unlike Lightning's way
         return super().load_checkpoint(path, *args, **kwargs)  # pyright: ignore[reportArgumentType] - handed on
 
 
