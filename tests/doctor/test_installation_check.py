@@ -89,8 +89,7 @@ def test_programs_that_the_configuration_needs_are_looked_for(
     config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(machine.shutil, "which", lambda name: None)
-    needs = config("trainer.compile=true")
-    needs.resources.name = "slurm_1x8"
+    needs = config("trainer.compile=true", "resources=slurm_1x8")
     assert [(v.subject, v.grade) for v in machine.programs(needs)] == [
         ("git", Grade.warning),
         ("compiler", Grade.problem),

@@ -11,10 +11,8 @@ from deit.doctor.verdicts import Grade
 
 
 def test_a_place_is_asked_about_its_own_signal(config: Callable[..., Config]) -> None:
-    cluster = config()
-    cluster.resources.name = "slurm_1x8"
     assert asked_with(config()) is signal.SIGTERM
-    assert asked_with(cluster) is signal.SIGUSR2
+    assert asked_with(config("resources=slurm_1x8", "optim.batch_size=32")) is signal.SIGUSR2
 
 
 @pytest.mark.parametrize(("status", "grade"), [(75, Grade.ok), (-15, Grade.problem), (1, Grade.problem)])

@@ -5,13 +5,13 @@ from dataclasses import replace
 
 import pytest
 
+from deit.config.material import DataKind
 from deit.config.schema import Config
 from deit.doctor.speed import bottleneck
 from deit.doctor.verdicts import Grade
 from deit.training.probe import Probe
 
 MEASURED = Probe("cuda", load=0.010, step=0.001, teacher=0.001, evaluate=0.0005)  # five loaders keep up
-PHOTOS = ("scale=paper", "data=imagenet", "data.root=/nowhere", "teacher.source=random")
 
 
 @pytest.mark.parametrize(
@@ -27,10 +27,9 @@ PHOTOS = ("scale=paper", "data=imagenet", "data.root=/nowhere", "teacher.source=
 def test_loaders_are_counted_against_the_device(
     workers: int, cores: int, grade: Grade, advice: str, config: Callable[..., Config]
 ) -> None:
-    settings = config("data.workers=1")
-    settings.data = replace(settings.data, kind=config("data=fashion_mnist").data.kind, workers=workers)
-    settings.data.kind = type(settings.data.kind)["imagenet"]
-    found = bottleneck(settings, MEASURED, cores)
+    settings = config()
+    photographs = replace(settings.data, kind=DataKind.imagenet, workers=workers)
+    found = bottleneck(replace(settings, data=photographs), MEASURED, cores)
     assert found.grade is grade
     assert found.advice == advice
     assert "cuda computes 500.0 images/s, 1,000.0 without the teacher" in found.found

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from deit.config.errors import ConfigError
 from deit.config.schema import Config
 from deit.doctor import bank, teacher
 from deit.doctor.subject import Subject
@@ -68,8 +69,6 @@ def test_a_teacher_that_is_not_there_is_not_checked(
 
 
 def test_what_could_not_be_opened_is_a_problem_once(config: Callable[..., Config], tmp_path: Path) -> None:
-    from deit.config.errors import ConfigError
-
     subject = Subject(config("data=hf", f"data.path={tmp_path / 'nowhere'}", "teacher=none", "distill=none"))
     with pytest.raises(ConfigError):
         _ = subject.dataset
@@ -80,8 +79,6 @@ def test_what_could_not_be_opened_is_a_problem_once(config: Callable[..., Config
 def test_a_bank_is_made_by_a_run_and_missed_by_a_replay(
     knows_nothing: tuple[str, ...], config: Callable[..., Config], tmp_path: Path
 ) -> None:
-    from deit.config.errors import ConfigError
-
     (found,) = bank.check(Subject(config(*knows_nothing, "distill.bank=auto")))
     assert found.grade is Grade.not_checked
     with pytest.raises(ConfigError, match="there is no bank"):

@@ -27,7 +27,7 @@ def check(subject: Subject) -> Iterator[Verdict]:
     yield ok("CPU", f"{device_name('cpu')}, {num_cores():g} cores for this process, {_speed('cpu', torch.float32)}")
     yield from gpus(config)
     try:
-        refuse_missing_devices(config.trainer)
+        refuse_missing_devices(config)
     except ConfigError as error:
         yield problem("trainer", str(error))
     yield together()

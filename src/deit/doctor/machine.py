@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+from deit.config.resources import SUBMITIT_SLURM
 from deit.config.schema import Config
 from deit.doctor.verdicts import Verdict, not_checked, ok, problem, warning
 
@@ -93,7 +94,7 @@ def programs(config: Config) -> Iterator[Verdict]:
         yield ok("git", "found: runs say which code they ran")
     if config.trainer.compile and not any(map(shutil.which, (os.environ.get("CXX", "c++"), "g++", "clang++", "gcc"))):
         yield problem("compiler", "trainer.compile=true needs one", "apt-get install g++, or trainer.compile=false")
-    if config.resources.name.startswith("slurm"):
+    if config.resources.launcher == SUBMITIT_SLURM:
         if shutil.which("sbatch") is None:
             yield problem("SLURM", f"resources={config.resources.name}, but there is no sbatch", "resources=local")
         else:

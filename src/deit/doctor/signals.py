@@ -12,6 +12,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
+from submitit.core.job_environment import JobEnvironment
+
 from deit.config.errors import ConfigError, RunError
 from deit.config.schema import Config
 from deit.doctor.subject import Subject
@@ -48,8 +50,8 @@ def check(subject: Subject) -> Iterator[Verdict]:
 
 
 def asked_with(config: Config) -> signal.Signals:
-    """By which the place where ``config`` runs announces the end: SLURM by what submitit has it send before a limit."""
-    return signal.SIGUSR2 if config.resources.name.startswith("slurm") else signal.SIGTERM
+    """By which the place where ``config`` runs announces the end: submitit's, before a time limit, or the usual one."""
+    return signal.Signals[f"SIG{JobEnvironment.USR_SIG}"] if config.resources.submits else signal.SIGTERM
 
 
 class Ended(NamedTuple):
