@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from conftest import ROOT, Outcome
@@ -77,13 +76,3 @@ def test_everything_is_well_after_a_run(tmp_path: Path, deit_train: Callable[...
     ):
         assert words in outcome.said, outcome.said
     assert "problem " not in outcome.said
-
-
-@pytest.mark.slow
-def test_gpus_that_are_not_there_are_a_problem(tmp_path: Path) -> None:
-    if torch.cuda.is_available():
-        pytest.skip("there is a GPU")
-    outcome = doctor(tmp_path, "what=devices,memory,speed", "trainer=gpu")
-    assert outcome.status == 1, outcome.said
-    assert "PyTorch sees 0; pass trainer=cpu" in outcome.said
-    assert outcome.said.count("not checked") >= 2

@@ -1,6 +1,7 @@
 """The search for the largest batch, what is advised by it, and a real step on the CPU."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -13,20 +14,19 @@ from deit.doctor.verdicts import Grade
 TINY = ("scale.depth=1", "teacher.nano_width=0.05", "data.train_fraction=0.25")
 
 
-@pytest.mark.parametrize("first", [2, 32, 1000])
 @pytest.mark.parametrize("limit", [0, 1, 2, 3, 7, 33, 100, 129, 1000, 5000, 10**6])
-def test_the_search_ends_close_below_what_fits(limit: int, first: int) -> None:
+def test_the_search_ends_close_below_what_fits(limit: int) -> None:
     tried: list[int] = []
 
     def fits(size: int) -> bool:
         tried.append(size)
         return size <= limit
 
-    found = memory.largest(fits, first=first, most=4096)
+    found = memory.largest(fits, 4096)
     possible = min(limit // 2 * 2, 4096)
     assert found % 2 == 0
     assert possible - max(2, possible // memory.CLOSE) <= found <= possible
-    assert len(tried) <= 16
+    assert len(tried) <= 17  # twelve doublings, and halvings to a sixteenth
     assert len(tried) == len(set(tried))
 
 
@@ -86,3 +86,28 @@ def test_a_gpu_that_is_not_there_has_no_memory_to_measure(config: Callable[..., 
         pytest.skip("there is a GPU")
     with pytest.raises(memory.Unmet, match="wants a GPU"):
         list(memory.check(Subject(config(*TINY, "trainer=gpu"))))
+
+
+def test_a_gpu_is_filled_until_its_memory_is_too_small(
+    config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A stand-in of 100 images, 0.8 GB each; what is advised leaves a tenth of them free."""
+    made: list[int] = []
+
+    class Steps:
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=1.0)
+
+        def __call__(self, size: int) -> None:
+            if size > 100:
+                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate")
+            made.append(size)
+
+    monkeypatch.setattr(torch.cuda, "reset_peak_memory_stats", lambda: None)
+    monkeypatch.setattr(torch.cuda, "max_memory_allocated", lambda: made[-1] * 8 * 10**8)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda number: SimpleNamespace(total_memory=80e9))
+    found = memory.on_gpu(config("optim.batch_size=1024"), Steps())  # pyright: ignore[reportArgumentType]
+    assert found.grade is Grade.problem
+    assert found.found == "100 images fit a GPU of 80 GB at once, optim.batch_size=1024 puts 1,024 on each"
+    assert found.advice == "trainer.accumulate=16"
+    assert found.listed[0] == "2 images: 1.60 GB" and found.listed[-1] == "100 images: 80.00 GB"
+    assert "memory: 128 images are too many" in capsys.readouterr().err

@@ -42,7 +42,7 @@ def bandwidth(backend: str, processes: int) -> float:
             for rank in range(processes)
         ]
         try:
-            _wait(started, said)
+            wait(started, said)
         finally:
             for process in started:
                 process.kill()
@@ -52,7 +52,8 @@ def bandwidth(backend: str, processes: int) -> float:
     return BYTES[backend] * 2 * (processes - 1) / processes / seconds
 
 
-def _wait(started: Sequence[subprocess.Popen[bytes]], said: Sequence[IO[str]]) -> None:
+def wait(started: Sequence[subprocess.Popen[bytes]], said: Sequence[IO[str]]) -> None:
+    """Until all processes have ended well; raises RunError with what one ``said`` last that did not, or is late."""
     deadline = time.monotonic() + PATIENCE
     while any(process.poll() is None for process in started):
         late = time.monotonic() > deadline

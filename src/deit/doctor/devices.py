@@ -7,7 +7,6 @@ import torch
 from torch import distributed
 
 from deit.config.errors import ConfigError, RunError
-from deit.config.schema import Config
 from deit.doctor.collective import bandwidth
 from deit.doctor.machine import num_cores
 from deit.doctor.subject import Subject
@@ -24,8 +23,8 @@ LARGEST_ERROR = 0.02  # of a product, relative: bfloat16 has 8 bits, and errors 
 def check(subject: Subject) -> Iterator[Verdict]:
     """Look at the processor and every GPU, then let them sum."""
     config = subject.given
-    yield ok("CPU", f"{device_name('cpu')}, {num_cores():g} cores for this process, {_speed('cpu', torch.float32)}")
-    yield from gpus(config)
+    yield ok("CPU", f"{device_name('cpu')}, {num_cores():g} cores for this process, {speed('cpu', torch.float32)}")
+    yield from gpus(DTYPES.get(config.trainer.precision, torch.float32))
     try:
         refuse_missing_devices(config)
     except ConfigError as error:
@@ -33,35 +32,35 @@ def check(subject: Subject) -> Iterator[Verdict]:
     yield together()
 
 
-def gpus(config: Config) -> Iterator[Verdict]:
-    """Every GPU that PyTorch sees, and why it may see none."""
-    count = torch.cuda.device_count()
-    if not count:
-        yield _without(config)
+def gpus(dtype: torch.dtype) -> Iterator[Verdict]:
+    """Every GPU that PyTorch sees, at work in ``dtype``, or why it may see none."""
+    if not torch.cuda.device_count():
+        yield _without()
         return
-    dtype = DTYPES.get(config.trainer.precision, torch.float32)
     yield ok("CUDA", f"PyTorch {torch.__version__} is built for {torch.version.cuda}")
-    for number in range(count):
-        made = torch.cuda.get_device_properties(number)
-        told = f"{made.name}, {made.total_memory / 1e9:.0f} GB, compute capability {made.major}.{made.minor}"
-        subject = f"GPU {number}"
-        try:
-            with torch.cuda.device(number):
-                free = torch.cuda.mem_get_info()[0]
-                told += f", {_speed('cuda', dtype)} in {dtype}".replace("torch.", "")
-        except RuntimeError as error:
-            first = str(error).partition("\n")[0]
-            yield problem(subject, f"{told} cannot compute ({first})", "install a torch that is built for it")
-            continue
-        if dtype is torch.bfloat16 and (made.major, made.minor) < BF16_FROM:
-            yield warning(subject, f"{told}; it has no bfloat16 of its own", "pass trainer.precision=16-mixed")
-        elif free < made.total_memory / 2:
-            yield warning(subject, f"{told}; only {free / 1e9:.1f} GB are free", "nvidia-smi shows who has the rest")
-        else:
-            yield ok(subject, f"{told}, {free / 1e9:.0f} GB free")
+    for number in range(torch.cuda.device_count()):
+        yield gpu(number, dtype)
 
 
-def _without(config: Config) -> Verdict:
+def gpu(number: int, dtype: torch.dtype) -> Verdict:
+    """What a GPU is, and whether it computes."""
+    made, subject = torch.cuda.get_device_properties(number), f"GPU {number}"
+    told = f"{made.name}, {made.total_memory / 1e9:.0f} GB, compute capability {made.major}.{made.minor}"
+    try:
+        with torch.cuda.device(number):
+            free = torch.cuda.mem_get_info()[0]
+            told += f", {speed('cuda', dtype)} in {str(dtype).removeprefix('torch.')}"
+    except RuntimeError as error:
+        first = str(error).partition("\n")[0]
+        return problem(subject, f"{told}, cannot compute ({first})", "install a torch that is built for it")
+    if dtype is torch.bfloat16 and (made.major, made.minor) < BF16_FROM:
+        return warning(subject, f"{told}; it has no bfloat16 of its own", "pass trainer.precision=16-mixed")
+    if free < made.total_memory / 2:
+        return warning(subject, f"{told}; only {free / 1e9:.1f} GB are free", "nvidia-smi shows who has the rest")
+    return ok(subject, f"{told}, {free / 1e9:.0f} GB free")
+
+
+def _without() -> Verdict:
     if torch.backends.mps.is_available():
         return ok("GPU", "Apple's, by Metal")
     if shutil.which("nvidia-smi") is None:
@@ -71,7 +70,7 @@ def _without(config: Config) -> Verdict:
     return warning("GPU", f"there is nvidia-smi, but PyTorch {torch.__version__} {built} and sees none", advice)
 
 
-def _speed(device: str, dtype: torch.dtype) -> str:
+def speed(device: str, dtype: torch.dtype) -> str:
     """Floating-point operations a second of a product of matrices, which must be right.
 
     Raises:

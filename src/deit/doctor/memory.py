@@ -17,7 +17,7 @@ from deit.data.sources import DataSet
 from deit.doctor.subject import Subject
 from deit.doctor.verdicts import Unmet, Verdict, not_checked, ok, problem, warning
 from deit.models.teachers import FrozenTeacher
-from deit.training import optimizer, probe, teachers
+from deit.training import faults, optimizer, probe, teachers
 from deit.training.plan import parts
 from deit.training.run import build_module, configure_torch
 from deit.training.trainer import plain_trainer
@@ -40,7 +40,8 @@ def check(subject: Subject) -> Iterator[Verdict]:
     configure_torch(config)
     device = probe.device_of(config)
     step = Step(config, dataset, device)
-    yield on_gpu(config, step) if device == "cuda" else on_cpu(config, step)
+    with faults.explained(config):
+        yield on_gpu(config, step) if device == "cuda" else on_cpu(config, step)
 
 
 class Step:
@@ -88,29 +89,32 @@ def on_gpu(config: Config, step: Step) -> Verdict:
         torch.cuda.reset_peak_memory_stats()
         try:
             step(size)
-        except torch.cuda.OutOfMemoryError:
-            step.optimizer.zero_grad()
-            return False
-        finally:
-            gc.collect()
-            torch.cuda.empty_cache()
-        peaks[size] = torch.cuda.max_memory_allocated() / 1e9
-        sys.stderr.write(f"memory: {size:,} images take {peaks[size]:.2f} GB\n")
-        return True
+            peaks[size] = torch.cuda.max_memory_allocated() / 1e9
+        except RuntimeError as error:
+            if not any(words in str(error) for words in faults.NO_MEMORY):
+                raise
+        # Only here is the error gone, and with it what its frames hold.
+        step.optimizer.zero_grad()
+        gc.collect()
+        torch.cuda.empty_cache()
+        told = f"take {peaks[size]:.2f} GB" if size in peaks else "are too many"
+        sys.stderr.write(f"memory: {size:,} images {told}\n")
+        return size in peaks
 
     wanted = per_device(config)
-    most = largest(fits, first=min(wanted, 32), most=MOST)
+    most = largest(fits, MOST)
     if wanted <= most and wanted not in peaks:
         fits(wanted)
     return advised(config, most, peaks, torch.cuda.get_device_properties(0).total_memory / 1e9)
 
 
-def largest(fits: Callable[[int], bool], *, first: int, most: int) -> int:
+def largest(fits: Callable[[int], bool], most: int) -> int:
     """The largest even batch that fits, within a sixteenth of it; 0 if not even a pair does.
 
-    Doubled from ``first`` until one does not fit or ``most`` does, then halved in between.
+    Doubled from a pair, so that the optimiser's state is there early, until one does not fit or ``most`` does; then
+    halved in between.
     """
-    low, high, size = 0, None, max(2, first // 2 * 2)
+    low, high, size = 0, None, 2
     while low < most and (high is None or high - low > max(2, low // CLOSE)):
         if fits(size):
             low = size

@@ -10,7 +10,7 @@ from deit.config.schema import Config
 from deit.doctor.machine import num_cores
 from deit.doctor.subject import Subject
 from deit.doctor.verdicts import Unmet, Verdict, ok, warning
-from deit.training import probe
+from deit.training import faults, probe
 from deit.training.plan import duration, epoch_seconds, parts
 from deit.training.run import configure_torch
 
@@ -25,7 +25,8 @@ def check(subject: Subject) -> Iterator[Verdict]:
         raise Unmet(f"trainer={config.trainer.name} wants a GPU, and PyTorch sees none of CUDA")
     configure_torch(config)
     data, student, teacher = parts(config, subject.dataset)
-    measured = probe.measure(config, data, student, teacher)
+    with faults.explained(config):
+        measured = probe.measure(config, data, student, teacher)
     yield bottleneck(config, measured, num_cores())
     epoch = epoch_seconds(config, data, measured)
     whole = duration(config.optim.epochs * epoch)

@@ -31,9 +31,10 @@ def work(request: Request, config: Config) -> int:
     subject = Subject(config, all_images=request.all_images)
     made: list[tuple[str, Verdict]] = []
     for what in request.what:
-        for verdict in examined(what, subject):
-            made.append((what, verdict))
-            show(what, verdict)
+        with CONSOLE.status(what):  # on a terminal
+            for verdict in examined(what, subject):
+                made.append((what, verdict))
+                show(what, verdict)
     grades = Counter(verdict.grade for _, verdict in made)
     CONSOLE.print(", ".join(f"{grades[grade]} {grade}" for grade in Grade if grades[grade]))
     if request.json is not None:
