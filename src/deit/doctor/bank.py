@@ -45,8 +45,9 @@ def check(subject: Subject) -> Iterator[Verdict]:
 def filled(config: Config, bank: Bank, views_an_epoch: int) -> Verdict:
     """How many of the answers that a whole run replays are there."""
     epochs = config.distill.views or config.optim.epochs
-    expected = epochs * views_an_epoch
-    found = sum(bank.num_known(view) for view in range(epochs))
+    expected, repeats = epochs * views_an_epoch, config.augment.repeats
+    # So many epochs share their views, and the last of them may be left out.
+    found = sum(bank.num_known(view) for view in range(-(-epochs // repeats) * repeats))
     told = f"{bank.folder} has {found:,} of the {expected:,} answers of {epochs:,} epochs"
     if found >= expected:
         return ok("answers kept", told)

@@ -45,7 +45,9 @@ def python_packages(config: Config) -> Iterator[Verdict]:
     else:
         yield problem("Python", f"{release}, not of {python}", "make clean setup PYTHON=python3.11")
     yield from required_ones([one for one in required if one.marker is None or one.marker.evaluate({"extra": ""})])
-    yield from known_bad()
+    if bad := list(known_bad()):
+        yield from bad
+        return  # nothing of it is imported
     yield from working()
     for extra, needed_by in EXTRAS.items():
         yield optional(extra, needed_by, [one for one in required if one.marker and "extra" in str(one.marker)])
