@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from deit.benchmark import request
-from deit.config import command_line, compose
+from deit.config import command_line, compose, preflight
 
 compose.register()
 asked = request.taken(__doc__)
@@ -23,7 +23,7 @@ def main(raw: DictConfig) -> float:
     config = compose.resolve(raw)
     from deit.benchmark.work import work  # torch is imported only once work really starts
 
-    return work(asked, config, list(HydraConfig.get().overrides.task))
+    return work(asked, config, preflight.typed_overrides(HydraConfig.get()))
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ def main(raw: DictConfig) -> float:
     from deit.training.run import train
 
     with isolated_job():
-        return train(config, Path(HydraConfig.get().runtime.output_dir), list(HydraConfig.get().overrides.task))
+        return train(config, Path(HydraConfig.get().runtime.output_dir), preflight.typed_overrides(HydraConfig.get()))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
-from deit.config.command_line import quoted
+from deit.config.arguments import quoted
 from deit.config.compose import register, typed
 from deit.config.schema import Config
 

@@ -1,6 +1,6 @@
 """A sweep is expanded as Hydra would run it, and checked as a whole."""
 
-from deit.config.command_line import arranged
+from deit.config.arguments import arranged
 from deit.config.preflight import expand, repeated
 
 

@@ -57,6 +57,8 @@ def read(given: dict[str, str]) -> Request:
     if rounds != int(rounds):
         problems.append(f"rounds={rounds:g} is no whole number; pass rounds=5")
     seconds = _number(words["seconds"], "seconds", 0, problems)
+    if (page := words.get("report")) is not None and (not page or Path(page).is_dir() or Path(page).parent.is_file()):
+        problems.append(f"report={page} cannot be a file; pass report=<file>.md")
     if problems:
         raise ConfigError.of(problems)
     return Request(what, int(rounds), seconds, Path(words["report"]) if "report" in words else None)

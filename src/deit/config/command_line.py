@@ -4,36 +4,17 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config import processes
-from deit.config.errors import FULL, ConfigError, RunError, printable
+from deit.config import arguments as typed
+from deit.config import processes, yaml_files
+from deit.config.errors import FULL, ConfigError, RunError, nearest, printable
 from deit.config.preflight import refuse
 
 INTERRUPTED = 130  # the exit status of what the keyboard ended
-NUMBERED_GROUPS = ("resolution",)  # their options are numbers, which Hydra takes for values
-
-
-def arranged(arguments: list[str]) -> list[str]:
-    """The command line as Hydra understands it.
-
-    ``-m`` may stand anywhere; beside ``--cfg``, which shows the base of a sweep, Hydra takes none.
-    Numbered options need no quotes.
-    """
-    own = [quoted(argument) for argument in arguments if argument not in ("-m", "--multirun")]
-    is_sweep = len(own) < len(arguments) and not {"-c", "--cfg"} & set(own)
-    return ["-m", *own] if is_sweep else own
-
-
-def quoted(argument: str) -> str:
-    """``resolution=160,384`` as Hydra wants a group's options to be written: ``resolution='160','384'``."""
-    key, equals, value = argument.partition("=")
-    options = value.split(",")
-    if equals and key in NUMBERED_GROUPS and all(option.isdecimal() for option in options):
-        return f"{key}={','.join(repr(option) for option in options)}"
-    return argument
 
 
 def asks_for_plan(arguments: list[str]) -> bool:
@@ -47,7 +28,11 @@ def take_action(actions: Sequence[str], usage: str | None) -> str:
         return sys.argv.pop(1)
     _answer_help(sys.argv[1:2], usage)
     given = f"{sys.argv[1]} is no action" if len(sys.argv) > 1 else "an action must be given"
-    refuse(f"{given}; possible: {', '.join(actions)}\n\n{usage}".rstrip())
+    later = next((argument for argument in sys.argv[2:] if argument in actions), None)
+    first = later or (nearest(sys.argv[1], actions) if len(sys.argv) > 1 else None) or actions[0]
+    rest = [argument for argument in sys.argv[1:] if argument != later][len(sys.argv) > 1 and later is None :]
+    command = " ".join([f"python src/{Path(sys.argv[0]).name}", first, *rest])
+    refuse(f"{given}; possible: {', '.join(actions)}; the action comes first; type {command}\n\n{usage}".rstrip())
 
 
 def take_words(names: Sequence[str], usage: str | None) -> dict[str, str]:
@@ -76,21 +61,18 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
     # Hydra prints errors itself and exits with 1, unless it is asked for full ones: then they arrive here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     silent = ["hydra/job_logging=disabled"] if processes.rank() else []  # train.log is the first process's to write
-    arguments = arranged([*silent, *sys.argv[1:]])
+    arguments = typed.arranged([*silent, *sys.argv[1:]])
     try:
+        if wrong := list(typed.problems(sys.argv[1:])):
+            raise ConfigError.of(wrong)
         if leaves_folder and not asks_for_plan(arguments):
             sys.argv[1:] = arguments
             application()
             return
         # Hydra makes a folder before anything runs.
         with tempfile.TemporaryDirectory() as folder:
-            first = arguments[:1] == ["-m"]  # overrides stand together, or argparse takes the later ones for none
-            sys.argv[1:] = [
-                *arguments[:first],
-                f"hydra.run.dir={folder}",
-                f"hydra.sweep.dir={folder}",
-                *arguments[first:],
-            ]
+            elsewhere = [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
+            sys.argv[1:] = typed.arranged([*silent, *elsewhere, *sys.argv[1:]])
             application()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
@@ -108,3 +90,7 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
         from deit.config.mistakes import explain  # only the unlucky pay for this import
 
         refuse(explain(error))
+    except Exception:  # Hydra says little of a file that it cannot read, and in many ways
+        if not (wrong := yaml_files.problems(sys.argv)):
+            raise
+        refuse(str(ConfigError.of(wrong)))

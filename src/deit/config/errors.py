@@ -42,8 +42,13 @@ def written(path: Path, kept: str) -> Iterator[None]:
 
 def nearest(word: str, possible: Iterable[str]) -> str | None:
     """The possible word that ``word`` was most likely meant to be; None if nothing is close."""
-    matches = difflib.get_close_matches(word, list(possible), n=1, cutoff=0.6)
-    return matches[0] if matches else None
+    simple = {_simple(one): one for one in possible}
+    matches = difflib.get_close_matches(_simple(word), list(simple), n=1, cutoff=0.6)
+    return simple[matches[0]] if matches else None
+
+
+def _simple(word: str) -> str:
+    return word.lower().replace("-", "_")
 
 
 def printable(value: object) -> str:

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 
 from omegaconf import II, MISSING
 
-from deit.config.values import Choice, not_positive, outside
+from deit.config.values import MOST, MOST_SEED, Choice, not_positive, outside
 
 NO_PACK = "none"
+MOST_WORKERS = 1024  # processes; more than any machine has cores for
 POLICIES = ("rand", "original", "originalr", "v0", "v0r", "augmix", "3a")  # what timm's names begin with
 
 
@@ -146,15 +147,15 @@ class Data:
         yield from outside("data.train_fraction", self.train_fraction, 0, 1, open_low=True)
         if not self.own_val and self.kind not in OWN_VAL:
             yield own_val_refused(self)
-        if self.num_classes is not None and self.num_classes < 2:
-            yield f"data.num_classes={self.num_classes} is no classification; at least 2 classes are needed"
-        if self.workers < 0:
-            yield f"data.workers={self.workers} must not be negative; pass data.workers=0 to load in the main process"
+        if self.num_classes is not None:
+            yield from outside("data.num_classes", self.num_classes, 2, MOST)
+        yield from outside("data.workers", self.workers, 0, MOST_WORKERS)
+        yield from outside("data.seed", self.seed, 0, MOST_SEED)
         for key, values in (("data.mean", self.mean), ("data.std", self.std)):
             if len(values) != 3:
                 yield f"{key} has {len(values)} values; images have 3 channels; pass {key}=[r,g,b]"
-        if any(value <= 0 for value in self.std):
-            yield f"data.std={self.std} must be above zero in every channel"
+            for number, value in enumerate(values):
+                yield from outside(f"{key}[{number}]", value, 0, 1, open_low=values is self.std)
 
 
 def own_val_refused(data: Data) -> str:

@@ -6,10 +6,15 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import get_args, get_type_hints
+from typing import get_args, get_origin, get_type_hints
+
+from hydra.errors import OverrideParseException
 
 from deit.config.errors import nearest
 from deit.config.schema import Config
+
+BESIDE = ("experiment", "cell", "local")  # groups that set values of others
+GROUPS = (*(name for name, kind in get_type_hints(Config).items() if is_dataclass(kind)), *BESIDE)
 
 
 @cache
@@ -26,10 +31,35 @@ def _keys(cls: type, prefix: str) -> Iterator[str]:
             yield from _keys(hints[item.name], f"{prefix}{item.name}.")
 
 
+def is_known(key: str) -> bool:
+    """Whether a key, or a group that sets others' values, can be overridden."""
+    return key in known_keys() or key in GROUPS
+
+
+def named_alike(word: str) -> list[str]:
+    """The keys that end in ``word``, such as optim.lr in ``lr``, else the nearest one, if there is any."""
+    ending = f".{word.lower().replace('-', '_')}"
+    if found := [key for key in known_keys() if f".{key}".endswith(ending)]:
+        return sorted(found, key=lambda key: key.count("."))
+    guess = nearest(word, (*known_keys(), *BESIDE))
+    return [guess] if guess else []
+
+
 def explain(error: BaseException) -> str:
     """One message for an error of composition: what is wrong, what is possible, what to type."""
+    if isinstance(error, OverrideParseException):
+        return unreadable(error.override, error)
     text = _whole_message(error)
-    for explanation in (_missing_key, _unknown_option, _wrong_type, _bad_syntax):
+    for explanation in (
+        _missing_key,
+        _unknown_option,
+        _unknown_group,
+        _several_values,
+        _unresolved,
+        _missing_value,
+        _group_as_value,
+        _wrong_type,
+    ):
         if (said := explanation(text)) is not None:
             return said
     return text
@@ -46,6 +76,30 @@ def _whole_message(error: BaseException) -> str:
     return "\n".join(parts)
 
 
+def unreadable(override: str, error: BaseException) -> str:
+    """What to say of an override that Hydra's grammar does not know."""
+    key, equals, value = override.partition("=")
+    evaluated = re.search(r"Error while evaluating '.*': (.*)|\w+Error while evaluating '.*': (.*)", str(error))
+    if not equals:
+        why = "it has no equal sign"
+    elif not re.fullmatch(r"[\w.$/+@~-]+", key, re.ASCII):
+        why = "there are letters in its key that no key has"
+    elif evaluated:
+        why = evaluated.group(1) or evaluated.group(2)
+    elif value.count("'") % 2 or value.count('"') % 2:
+        why = "a quote is not closed"
+    elif any(value.count(a) != value.count(b) for a, b in ("[]", "{}", "()")):
+        why = "a bracket is open or was never opened"
+    elif re.search(r"^,|,\s*,|,$", value):
+        why = "nothing stands on one side of a comma"
+    else:
+        why = "what means something to Hydra stands where it means nothing"
+    return (
+        f"{override} cannot be read: {why}; settings are typed as key=value, and a value with one of"
+        f" , = : [ ] {{ }} ( ) in quotes of its own: \"{key or 'key'}='value'\""
+    )
+
+
 def _missing_key(text: str) -> str | None:
     found = re.search(r"[Kk]ey '([^']*)' (?:is )?not in (?:struct|'\w+')", text)
     if found is None:
@@ -56,16 +110,20 @@ def _missing_key(text: str) -> str | None:
 
 def unknown_key(key: str) -> str:
     """What to say of a key that the configuration does not have."""
+    if key in BESIDE:
+        return f"a file of the group {key} sets values of others: its first line must be # @package _global_"
     possible = known_keys()
     parent = key.rpartition(".")[0]
-    guess = nearest(key, possible)
-    if guess is None and parent not in ("", *possible):
-        guess = nearest(parent, possible)
+    guesses = named_alike(key)
+    if not guesses and parent not in ("", *possible):
+        guesses = named_alike(parent)
     siblings = [k.removeprefix(f"{parent}.") for k in possible if k.rpartition(".")[0] == parent]
     message = f"{key} is no key of the configuration"
     if siblings:
         message += f"; possible{f' below {parent}' if parent else ''}: {', '.join(siblings)}"
-    return message + (f"; did you mean {guess}=…?" if guess else "; python src/train.py --help shows every key")
+    if not guesses:
+        return f"{message}; python src/train.py --help shows every key"
+    return f"{message}; did you mean {' or '.join(f'{guess}=…' for guess in guesses)}?"
 
 
 def _unknown_option(text: str) -> str | None:
@@ -73,9 +131,12 @@ def _unknown_option(text: str) -> str | None:
     if found is None:
         return None
     group, given = found.groups()
+    if group in BESIDE and given.partition("/")[0] in GROUPS:  # read below the folder of the file that names it
+        other, _, option = given.partition("/")
+        return f"{_file(text)}in its defaults {other}: {option} must be - override /{other}: {option}"
     options = re.findall(r"^\t(\S+)$", text, re.MULTILINE) or _files_of(group, text)
     guess = nearest(given, options)
-    message = f"{group}={given} is unknown; possible: {', '.join(options)}"
+    message = f"{_file(text)}{group}={given} is unknown; possible: {', '.join(options)}"
     return message + f"; pass {group}={guess or (options[0] if options else '<option>')}"
 
 
@@ -86,43 +147,103 @@ def _files_of(group: str, text: str) -> list[str]:
     return sorted(str(file.relative_to(folder).with_suffix("")) for file in folder.rglob("*.yaml")) if place else []
 
 
+def _file(text: str) -> str:
+    """The YAML file that a message is about, ready to begin one's own with; nothing if it is about no file."""
+    found = re.search(r"In '([\w/]+)':", text)
+    return f"{found.group(1)}.yaml: " if found and found.group(1) != "train" else ""
+
+
+def _unknown_group(text: str) -> str | None:
+    found = re.search(r"Could not override '([^']*)'", text)
+    if found is None:
+        return None
+    given = found.group(1)
+    message = f"{_file(text)}{given} is no group; possible: {', '.join(GROUPS)}"
+    return f"{message}; did you mean {guess}?" if (guess := nearest(given, GROUPS)) else message
+
+
+def _several_values(text: str) -> str | None:
+    found = re.search(r"Ambiguous value for argument '(.*)'", text)
+    if found is None:
+        return None
+    given = found.group(1)
+    key, _, value = given.partition("=")
+    if re.fullmatch(r"\d+,\d+", value) and type_of(key) == "a number":
+        return f"{given} are two numbers; a decimal point is typed as {key}={value.replace(',', '.')}"
+    listed = key in ("logger", "cell") or type_of(key).startswith("a list")
+    also = f", or {key}=[{value}] for all of them at once" if listed else ""
+    return f"{given} are several values; type {given} -m to try one after the other{also}"
+
+
+def _unresolved(text: str) -> str | None:
+    found = re.search(
+        r"(Interpolation key '.*' not found|Unsupported interpolation type \S+|Environment variable '.*' not found"
+        r"|Error resolving interpolation '.*'|Recursive interpolation.*|.* raised while resolving interpolation: .*"
+        r"|.*recursion.*|no viable alternative at input '\$\{.*'|token recognition error.*|mismatched input .*)",
+        text,
+    )
+    if found is None or "Missing mandatory value" in text:
+        return None
+    full = re.search(r"full_key: (\S+)", text)
+    where = f"{full.group(1)} cannot be computed" if full else "a value cannot be computed"
+    return f"{_file(text)}{where}: {found.group(1)}; values of others are named in full, as ${{scale.lr}}"
+
+
+def _missing_value(text: str) -> str | None:
+    found = re.search(r"Missing mandatory value: (\S+)", text)
+    return f"{found.group(1)} must be given; pass {found.group(1)}=<{type_of(found.group(1))}>" if found else None
+
+
+def _group_as_value(text: str) -> str | None:
+    found = re.search(r"Merge error: \w+ is not a subclass of (\w+). value: (\S+)", text)
+    groups = {kind.__name__: name for name, kind in get_type_hints(Config).items() if is_dataclass(kind)}
+    if found is None or found.group(1) not in groups:
+        return None
+    group, option = groups[found.group(1)], found.group(2)
+    return f"{_file(text)}{group}: {option} is no option chosen; write it in defaults, as - override /{group}: {option}"
+
+
 def _wrong_type(text: str) -> str | None:
     found = re.search(
-        r"(?:Value '(?P<value>.*?)'(?: of type '\w+')? (?:could not be converted|is not a valid)|"
-        r"Invalid value '(?P<enum>.*?)', expected one of \[(?P<options>.*?)\]|"
-        r"(?:Incompatible|Invalid) value '(?P<other>.*?)')",
+        r"Value '(?P<value>.*?)'(?: of type '\w+')? (?:could not be converted|is not a valid)"
+        r"|Invalid value '(?P<enum>.*?)', expected one of \[(?P<options>.*?)\]"
+        r"|(?:Incompatible|Invalid) value '(?P<other>.*?)'"
+        r"|is not Optional|Cannot convert|Cannot merge|Invalid type assigned|Invalid value assigned|is not a subclass",
         text,
     )
     full = re.search(r"full_key: (\S+)", text)
     if found is None or full is None:
         return None
-    key = full.group(1)
+    typed = re.search(r"Error merging override \+*([^=\n]+)=(.*)", text)
+    key = typed.group(1) if typed else full.group(1)
+    if not is_known(key.partition("[")[0]):
+        return unknown_key(key) if key.partition(".")[0] in GROUPS else None
+    given = typed.group(2) if typed else found.group("value") or found.group("enum") or found.group("other") or "null"
     if (options := found.group("options")) is not None:
         names = options.split(", ")
-        guess = nearest(found.group("enum"), names) or names[0]
-        return f"{key}={found.group('enum')} is unknown; possible: {', '.join(names)}; pass {key}={guess}"
-    given = found.group("value") or found.group("other")
-    return f"{key}={given} is of the wrong type; it must be {_type_of(key)}; pass {key}=<{_type_of(key)}>"
+        guess = nearest(given, names) or names[0]
+        return f"{_file(text)}{key}={given} is unknown; possible: {', '.join(names)}; pass {key}={guess}"
+    if not given:
+        return f"{key}= has no value; it must be {type_of(key)}; pass {key}=<{type_of(key)}>"
+    return f"{_file(text)}{key}={given} is of the wrong type; it must be {type_of(key)}; pass {key}=<{type_of(key)}>"
 
 
-def _type_of(key: str) -> str:
+def type_of(key: str) -> str:
     """The type of a key as a person would say it."""
     kind: object = Config
     for part in key.split("."):
-        kind = get_type_hints(kind)[part.partition("[")[0]] if is_dataclass(kind) else kind
+        kind = get_type_hints(kind).get(part.partition("[")[0]) if is_dataclass(kind) else kind
+    if is_dataclass(kind) or key in GROUPS:
+        return "an option"
     named = {int: "a whole number", float: "a number", bool: "true or false", str: "a text"}
+    if get_origin(kind) is list:
+        (item,) = get_args(kind)
+        return f"a list of {named[item].removeprefix('a ')}s in brackets"
     options = [option for option in (kind, *get_args(kind)) if isinstance(option, type)]
+    null = ", or null" if type(None) in options else ""
     for option in options:
         if option in named:
-            return named[option]
+            return named[option] + null
         if issubclass(option, Enum):
             return "one of " + ", ".join(member.name for member in option)
     return "a value of another type"
-
-
-def _bad_syntax(text: str) -> str | None:
-    found = re.search(r"Error parsing override '(.*)'\n(.*)", text) or re.search(r"(?s)(.*mismatched input.*)", text)
-    if found is None:
-        return None
-    said = " ".join(part.strip() for part in found.groups())
-    return f"{said}; overrides look like key=value, quoted where the value has spaces or commas"

@@ -11,7 +11,7 @@ from omegaconf import MISSING
 
 from deit.config.material import Crop
 from deit.config.teaching import TeacherSource
-from deit.config.values import Choice, not_positive, outside
+from deit.config.values import MOST, Choice, not_positive, outside
 
 PAPER_HEAD_DIM = 64  # Table 1: the same for all sizes
 PAPER_DEPTH = 12  # Table 1
@@ -91,7 +91,20 @@ class Scale:
             scale__patch_size=self.patch_size,
             scale__image_size=self.image_size,
             scale__shrink=self.shrink,
+            scale__teacher_epochs=self.teacher_epochs,
+            scale__teacher_lr=self.teacher_lr,
+            scale__teacher_batch_size=self.teacher_batch_size,
+            scale__epochs=self.epochs,
+            scale__batch_size=self.batch_size,
+            scale__lr=self.lr,
+            scale__grid_epochs=self.grid_epochs,
+            scale__finetune_epochs=self.finetune_epochs,
+            scale__finetune_batch_size=self.finetune_batch_size,
+            scale__finetune_lr=self.finetune_lr,
         )
+        yield from outside("scale.warmup_epochs", self.warmup_epochs, 0, MOST)
+        if self.threads is not None:
+            yield from not_positive(scale__threads=self.threads)
 
 
 @dataclass(kw_only=True)
@@ -167,6 +180,7 @@ class Resolution:
     """Side in actual pixels; wins over paper_pixels."""
 
     def problems(self) -> Iterator[str]:
-        for key, value in (("resolution.paper_pixels", self.paper_pixels), ("resolution.pixels", self.pixels)):
-            if value is not None and value <= 0:
-                yield f"{key}={value} must be above zero; pass {key}=<a positive number>"
+        if self.paper_pixels is not None:
+            yield from not_positive(resolution__paper_pixels=self.paper_pixels)
+        if self.pixels is not None:
+            yield from not_positive(resolution__pixels=self.pixels)

@@ -5,6 +5,8 @@ callbacks into warnings, so ours raise nothing but `SystemExit`.
 """
 
 import itertools
+import math
+import os
 import sys
 import traceback
 from collections import Counter
@@ -12,14 +14,17 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
+from typing import NoReturn, cast
 
 import hydra
+from hydra.conf import HydraConf
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import IntervalSweep, Override, Sweep
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from deit.config import cells, ledger, processes, rules
@@ -30,6 +35,7 @@ from deit.config.notes import notes_of
 from deit.config.schema import OF_SWEEP
 
 EXIT_USER_ERROR = 2
+MOST_JOBS = 10_000  # each is composed before the first one starts, in a tenth of a second or so
 
 
 class Preflight(Callback):
@@ -37,16 +43,39 @@ class Preflight(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         with own_errors_end_the_program():
-            given = list(config.hydra.overrides.task)
+            given = typed_overrides(config.hydra)
             problems, notes = check(config)
-            problems += processes.problems(config)
+            problems += [*processes.problems(config), *folder_problems("hydra.run.dir", config.hydra.run.dir)]
             if config.init == OF_SWEEP and start_of(Path(config.hydra.run.dir)) is None:
                 problems.append(cells.no_origin(given))
             if problems:
                 refuse(str(ConfigError.of(problems)))
             if swept(config):
                 notes.insert(0, f"this is one run of a grid of {len(expand(given, swept(config)))}; -m runs them all")
-            say([*repeated(given), *notes])
+            say([*repeated(given), *_unused_folder(config, "hydra.sweep.dir", "hydra.run.dir"), *notes])
+
+
+def typed_overrides(settings: HydraConf) -> list[str]:
+    """The overrides as they were typed, of Hydra's own settings: an interpolation in one is not resolved."""
+    return cast(list[str], OmegaConf.to_container(cast(ListConfig, settings.overrides.task), resolve=False))
+
+
+def folder_problems(key: str, folder: str) -> Iterator[str]:
+    """Yield what keeps ``folder``, the value of ``key``, from being made."""
+    there = next((path for path in (Path(folder), *Path(folder).parents) if path.exists()), Path())
+    if not folder.strip():
+        yield f"{key} is empty; leave it out, or pass {key}=<folder>"
+    elif not there.is_dir():
+        yield f"{key}={folder} cannot be a folder: {there} is a file; pass {key}=<folder>"
+    elif not os.access(there, os.W_OK):
+        yield f"{key}={folder} cannot be made: {there} may not be written to; pass {key}=<folder>"
+
+
+def _unused_folder(config: DictConfig, unused: str, used: str) -> Iterator[str]:
+    """A note where the folder of a sweep is given to a run, or the other way round; a plan is given both."""
+    given = {override.partition("=")[0] for override in config.hydra.overrides.hydra}
+    if unused in given and used not in given:
+        yield f"{unused} has no effect here; the folder is {used}=<folder>"
 
 
 def check(raw: DictConfig) -> tuple[list[str], list[str]]:
@@ -74,17 +103,41 @@ def expand(overrides: list[str], params: Mapping[str, str] | None = None) -> lis
     """The overrides of each job of a sweep, in the order in which Hydra's basic sweeper numbers them.
 
     params: What the sweeper's own settings sweep over; ``overrides`` win.
+
+    Raises:
+        ConfigError: for a range that is none, and for more jobs than can be checked.
     """
     own = [f"{key}={value}" for key, value in (params or {}).items()]
     axes: dict[str, list[str]] = {}
-    for override in OverridesParser.create().parse_overrides([*own, *overrides]):
+    for override in _parsed([*own, *overrides]):
         key = override.get_key_element()
         if override.is_sweep_override() and override.is_discrete_sweep():
-            axes[key] = [f"{key}={value}" for value in override.sweep_string_iterator()]
+            try:
+                values = list(itertools.islice(override.sweep_string_iterator(), MOST_JOBS + 1))
+            except ValueError as error:  # range(0,2,0)
+                raise ConfigError(f"{override.input_line}: {error}; pass {key}=<a>,<b>") from None
+            axes[key] = [f"{key}={value}" for value in values]
         elif not override.is_sweep_override():  # a continuous interval is chosen by an optimising sweeper later
             assert override.input_line is not None
             axes[key] = [override.input_line]
+    if math.prod(map(len, axes.values())) > MOST_JOBS:
+        raise ConfigError(f"{' '.join(overrides)} are more than {MOST_JOBS:,} jobs; pass fewer values")
     return [list(job) for job in itertools.product(*axes.values())]
+
+
+def _parsed(overrides: list[str]) -> list[Override]:
+    loader = GlobalHydra.instance().config_loader() if GlobalHydra.instance().is_initialized() else None
+    return OverridesParser.create(loader).parse_overrides(overrides)
+
+
+def undecided(overrides: list[str]) -> Iterator[str]:
+    """Yield what of a grid's jobs cannot be known before it starts: they are numbered, and run as they were checked."""
+    for override in _parsed(overrides):
+        value = override.value()
+        if isinstance(value, IntervalSweep):
+            yield f"{override.input_line} is for a sweeper that chooses values; pass {override.key_or_group}=<a>,<b>"
+        elif isinstance(value, Sweep) and getattr(value, "shuffle", False):
+            yield f"{override.input_line} has another order each time; pass the values in the order that you want"
 
 
 @dataclass
@@ -105,7 +158,11 @@ class Grid:
 
 def check_sweep(config: DictConfig) -> Grid:
     """Compose and check every job that ``config``, the base of a sweep, leads to."""
-    grid = Grid(expand(list(config.hydra.overrides.task), swept(config)))
+    given = typed_overrides(config.hydra)
+    grid = Grid(expand(given, swept(config)))
+    if not grid.jobs:
+        grid.problems.append(f"there is no job in {' '.join(given)}: a range or a glob is empty; pass model=<a>,<b>")
+    grid.problems += folder_problems("hydra.sweep.dir", config.hydra.sweep.dir)
     origins = cells.origins(grid.jobs)
     notes: Counter[str] = Counter()
     num_invalid = 0
@@ -126,7 +183,8 @@ def check_sweep(config: DictConfig) -> Grid:
             grid.problems += [f"#{number} {' '.join(overrides)}", *(f"  - {text}" for text in problems)]
     if num_invalid:
         grid.problems.insert(0, f"{num_invalid} of {len(grid.jobs)} jobs are invalid; nothing was started:")
-    grid.notes = [f"{note} ({count} of {len(grid.jobs)} jobs)" for note, count in notes.items()]
+    grid.notes = list(_unused_folder(config, "hydra.run.dir", "hydra.sweep.dir"))
+    grid.notes += [f"{note} ({count} of {len(grid.jobs)} jobs)" for note, count in notes.items()]
     return grid
 
 
@@ -181,9 +239,11 @@ def refuse(message: str) -> NoReturn:
 
 @contextmanager
 def own_errors_end_the_program() -> Iterator[None]:
-    """Hydra logs a callback's exception and goes on unchecked; a fault of ours must end the program."""
+    """Hydra logs a callback's exception and goes on unchecked; a mistake, or a fault of ours, must end the program."""
     try:
         yield
+    except (ConfigError, HydraException, OmegaConfBaseException) as error:
+        refuse(explain(error))
     except Exception:
         traceback.print_exc()
         raise SystemExit(1) from None

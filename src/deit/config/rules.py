@@ -6,6 +6,7 @@ A problem says what is wrong, what was given, what is possible, and what to type
 import importlib.util
 import math
 from collections.abc import Callable, Iterator
+from dataclasses import fields, is_dataclass
 from pathlib import Path
 
 from deit.config import layout, published
@@ -14,7 +15,9 @@ from deit.config.execution import LabelLoss, Trainer
 from deit.config.material import DataKind, MixMode
 from deit.config.schema import OF_SWEEP, PUBLISHED, Config
 from deit.config.teaching import BankMode, TeacherSource
+from deit.config.values import MOST_SEED, outside
 
+LONGEST_NAME = 200  # bytes; file systems allow 255, and the date stands before it
 TEACHERS = "regnety_040, regnety_080, regnety_120, regnety_160, resnet50, efficientnet_b0 to efficientnet_b5, deit_b"
 
 
@@ -33,6 +36,35 @@ def groups_in_range(c: Config) -> Iterator[str]:
         c.resources,
     ):
         yield from group.problems()
+
+
+def texts_are_not_empty(c: Config) -> Iterator[str]:
+    for key, value in _texts(c, ""):
+        if not value.strip():
+            yield f"{key} is empty; leave it out, or pass {key}=<text>"
+
+
+def _texts(node: object, prefix: str) -> Iterator[tuple[str, str]]:
+    """Every text in the configuration by its key, those in lists too."""
+    assert is_dataclass(node)
+    for item in fields(node):
+        key, value = prefix + item.name, getattr(node, item.name)
+        if is_dataclass(value):
+            yield from _texts(value, f"{key}.")
+        for text in value if isinstance(value, list) else [value]:
+            if isinstance(text, str):
+                yield key, text
+
+
+def name_is_a_folders(c: Config) -> Iterator[str]:
+    strange = "/" in c.name or not c.name.isprintable()
+    if strange or len(c.name.encode()) > LONGEST_NAME:
+        why = "has a / or what cannot be printed" if strange else f"has more than {LONGEST_NAME} bytes"
+        yield f"name={c.name[:LONGEST_NAME]!r} {why}, but it becomes part of a folder's name; pass name=<a word>"
+
+
+def seed_is_one(c: Config) -> Iterator[str]:
+    yield from outside("seed", c.seed, 0, MOST_SEED)
 
 
 def distillation_has_a_teacher(c: Config) -> Iterator[str]:
@@ -244,6 +276,9 @@ def extras_are_installed(c: Config) -> Iterator[str]:
 
 RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     groups_in_range,
+    texts_are_not_empty,
+    name_is_a_folders,
+    seed_is_one,
     distillation_has_a_teacher,
     teacher_source_is_complete,
     ensemble_has_members,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from omegaconf import II, MISSING
 
-from deit.config.values import Choice, not_positive, outside
+from deit.config.values import MOST_SEED, Choice, not_positive, outside
 
 
 class Method(Choice):
@@ -82,6 +82,7 @@ class TeacherFit:
             teacher__fit__epochs=self.epochs, teacher__fit__lr=self.lr, teacher__fit__batch_size=self.batch_size
         )
         yield from outside("teacher.fit.weight_decay", self.weight_decay, 0, 1)
+        yield from outside("teacher.fit.seed", self.seed, 0, MOST_SEED)
 
 
 @dataclass(kw_only=True)
@@ -121,6 +122,8 @@ class Teacher:
         return self.checkpoint is not None or bool(self.checkpoints)
 
     def problems(self) -> Iterator[str]:
+        if self.num_classes is not None:
+            yield from not_positive(teacher__num_classes=self.num_classes)
         if self.nano_width is not None:
             yield from outside("teacher.nano_width", self.nano_width, 0, 1, open_low=True)
         if self.image_size is not None:

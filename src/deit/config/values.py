@@ -3,6 +3,9 @@
 from collections.abc import Iterator
 from enum import Enum
 
+MOST = 10**9  # of anything that is counted: the product of two still fits into 64 bits
+MOST_SEED = 2**32 - 1  # the largest that NumPy takes; Lightning puts 0 in the place of others
+
 
 class Choice(Enum):
     """A named choice that reads the same in YAML, on the command line and inside a run's name."""
@@ -18,13 +21,20 @@ def outside(
     above = value > low if open_low else value >= low
     below = value < high if open_high else value <= high
     if not (above and below):
-        interval = f"{'(' if open_low else '['}{low:g}, {high:g}{')' if open_high else ']'}"
-        yield f"{key}={value:g} is out of range; possible: {interval}; pass {key}=<number in {interval}>"
+        interval = f"{'(' if open_low else '['}{shown(low)}, {shown(high)}{')' if open_high else ']'}"
+        yield f"{key}={shown(value)} is out of range; possible: {interval}; pass {key}=<number in {interval}>"
 
 
 def not_positive(**counts: float) -> Iterator[str]:
-    """Yield a problem for each keyword, a config key with ``__`` for the dot, that is not above zero."""
+    """Yield a problem for each keyword, a config key with ``__`` for the dot, that is not above zero, or too large."""
     for name, value in counts.items():
         key = name.replace("__", ".")
-        if value <= 0:
-            yield f"{key}={value:g} must be above zero; pass {key}=<a positive number>"
+        if not value > 0:
+            yield f"{key}={shown(value)} must be above zero; pass {key}=<a positive number>"
+        elif value > MOST:
+            yield f"{key}={shown(value)} is too large; possible: up to {MOST:,}; pass {key}=<a smaller number>"
+
+
+def shown(value: float) -> str:
+    """A whole number with all its digits, another one as it would be typed."""
+    return f"{value}" if isinstance(value, int) else f"{value:g}"

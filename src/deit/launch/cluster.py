@@ -62,7 +62,7 @@ class OnThisMachine:
 
     def _job(self, number: int) -> Job:
         folder = self.results.folder(number).absolute()
-        given = [*self.results.jobs[number], *self.settings, f"hydra.run.dir={in_grammar(folder)}"]
+        given = [*self.settings, *self.results.jobs[number], f"hydra.run.dir={in_grammar(folder)}"]
         return Job(str(Path(sys.argv[0]).absolute()), given)
 
     def ended(self) -> Mapping[int, str]:

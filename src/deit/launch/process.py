@@ -11,7 +11,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 from torch import distributed
 
-from deit.config.preflight import is_multirun
+from deit.config.arguments import config_flags
+from deit.config.preflight import is_multirun, typed_overrides
 
 
 @contextmanager
@@ -39,6 +40,7 @@ def isolated_job() -> Iterator[None]:
 
 def _describe_as_single_run() -> None:
     settings = cast(DictConfig, HydraConfig.get())
-    sys.argv[:] = [sys.argv[0], *settings.overrides.task, "hydra.mode=RUN"]
+    overrides = typed_overrides(HydraConfig.get())
+    sys.argv[:] = [sys.argv[0], *config_flags(sys.argv[1:]), *overrides, "hydra.mode=RUN"]
     with read_write(settings), open_dict(settings):
         settings.run.dir = settings.runtime.output_dir  # Lightning hands this on to the ranks

@@ -24,7 +24,7 @@ def num_cores() -> int:
 class SideBySide:
     """A place for jobs: processes of this one, none of which outlives it.
 
-    settings: overrides of Hydra's own that every job gets.
+    settings: flags, then overrides of Hydra's own, that every job gets; flags may stand first alone.
     """
 
     pause = 0.05
@@ -40,7 +40,7 @@ class SideBySide:
     def _start(self, number: int) -> str:
         folder = self.results.folder(number)
         folder.mkdir(parents=True, exist_ok=True)
-        given = [*self.results.jobs[number], *self.settings, f"hydra.run.dir={in_grammar(folder)}"]
+        given = [*self.settings, *self.results.jobs[number], f"hydra.run.dir={in_grammar(folder)}"]
         with (folder / LOG).open("ab") as log:
             self.running[number] = subprocess.Popen(
                 [sys.executable, sys.argv[0], *given],

@@ -14,6 +14,7 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
 from deit.config import cells, ledger, preflight, processes
+from deit.config.arguments import config_flags
 from deit.config.compose import typed
 from deit.config.errors import ConfigError, RunError
 from deit.config.ledger import State
@@ -51,13 +52,9 @@ class Sweep(Callback):
             grid = preflight.check_sweep(config)
             if problems := list(processes.sweep_problems()) or grid.problems or list(_problems(config, grid)):
                 refuse("\n".join(problems))
-            preflight.say([*preflight.repeated(list(config.hydra.overrides.task)), *grid.notes])
-            if not _is_grid(config):
-                return
-            try:
+            preflight.say([*preflight.repeated(preflight.typed_overrides(config.hydra)), *grid.notes])
+            if _is_grid(config):
                 self._start(config, grid)
-            except ConfigError as error:
-                refuse(str(error))
 
     def _start(self, config: DictConfig, grid: Grid) -> None:
         sweep = Path(config.hydra.sweep.dir)
@@ -110,7 +107,8 @@ class Sweep(Callback):
 
 def _place(config: DictConfig, results: Results, resources: Resources) -> tuple[Place, int | None]:
     """Where the jobs run, and how many at once."""
-    settings = [one for one in config.hydra.overrides.hydra if not one.startswith(_OF_THE_SWEEP)]
+    own = [one for one in config.hydra.overrides.hydra if not one.startswith(_OF_THE_SWEEP)]
+    settings = [*config_flags(sys.argv[1:]), *own]
     if not resources.submits:
         return SideBySide(results, settings), resources.jobs or num_cores()
     from deit.launch import cluster  # submitit is imported only where it is used
@@ -126,6 +124,10 @@ def _is_grid(config: DictConfig) -> bool:
 
 def _problems(config: DictConfig, grid: Grid) -> Iterator[str]:
     """What hinders a sweep whose jobs are all right."""
+    if _is_grid(config):
+        yield from preflight.undecided(preflight.typed_overrides(config.hydra))
+    if len({job.plan for job in grid.composed}) > 1:
+        yield "plan cannot vary within a sweep, which is planned or done as a whole; pass plan=true or plan=false"
     asked = [typed(job).resources for job in grid.composed]
     first = asked[0]
     if any(other != first for other in asked):

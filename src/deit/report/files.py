@@ -61,6 +61,8 @@ def parse(arguments: Sequence[str]) -> Request:
     folders: list[Path] = []
     for argument in arguments:
         key, equals, value = argument.partition("=")
+        if not argument or (key in OPTIONS and equals and not value):
+            raise ConfigError(f"'{argument}' is empty: is it a shell variable that is not set? leave it out")
         if equals and key in OPTIONS:
             options[key] = value
         elif Path(argument).exists() or not (equals or argument.startswith("-")):

@@ -25,6 +25,8 @@ def main(arguments: Sequence[str], usage: str | None) -> None:
         raise SystemExit(0)
     folders = [Path(argument) for argument in arguments] or [LOGS]
     try:
+        if wrong := [one for one in arguments if not one or (one.startswith("-") and not Path(one).exists())]:
+            raise ConfigError(f"'{wrong[0]}' is no folder, and there are no options; pass folders, such as logs/sweeps")
         runs, damaged = read(folders)
     except ConfigError as error:
         sys.stderr.write(f"{error}\n")

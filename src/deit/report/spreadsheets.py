@@ -5,7 +5,7 @@ import io
 import shlex
 from collections.abc import Sequence
 
-from deit.config.command_line import NUMBERED_GROUPS
+from deit.config.arguments import NUMBERED_GROUPS
 from deit.report.cells import FilledTable
 from deit.report.contents import Contents
 from deit.report.folders import Run
