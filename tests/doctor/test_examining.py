@@ -75,7 +75,7 @@ def test_every_check_is_a_module_of_its_name() -> None:
 def test_all_problems_of_a_request_are_told_at_once() -> None:
     with pytest.raises(ConfigError) as caught:
         request.read({"what": "dta,speed", "all": "yes", "json": ""})
-    for words in ("what=dta is unknown", "pass what=data", "all=yes must be true or false", "json= names no file"):
+    for words in ("what=dta is unknown", "pass what=data", "all=yes must be true or false", "json= cannot be a file"):
         assert words in str(caught.value)
     assert request.read({}) == Request(request.WHATS)
     assert request.read({"what": "speed,data", "all": "true"}) == Request(("speed", "data"), all_images=True)

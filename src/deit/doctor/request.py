@@ -55,8 +55,8 @@ def read(given: dict[str, str]) -> Request:
     every = given.get("all", "false")
     if every not in TRUTHS:
         problems.append(f"all={every} must be true or false; pass all=true to decode every image")
-    if given.get("json") == "":
-        problems.append("json= names no file; pass json=doctor.json")
+    if (file := given.get("json")) is not None and (not file or Path(file).is_dir() or Path(file).parent.is_file()):
+        problems.append(f"json={file} cannot be a file; pass json=doctor.json")
     if problems:
         raise ConfigError.of(problems)
     return Request(what, TRUTHS[every], Path(given["json"]) if "json" in given else None)
