@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 LOCK := requirements-lock.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run test test-all bench check audit format clean
+.PHONY: help setup lock run doctor test test-all bench check audit format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -35,6 +35,9 @@ lock: setup ## write requirements-lock.txt anew, for all systems and Pythons; th
 
 run: setup ## train a teacher and distil a DeiT from it, on data that ship with a dependency
 	$(BIN)/python src/train.py
+
+doctor: setup ## what is wrong with this installation and this machine, if anything is
+	$(BIN)/python src/doctor.py
 
 test: setup ## the tests that take seconds, in minutes altogether
 	$(BIN)/python -m pytest -m "not slow" -n 2
