@@ -80,7 +80,7 @@ def _as_in_a_process_of_its_own(folder: Path) -> Iterator[None]:
     hydra, settings, root = GlobalHydra.instance().hydra, HydraConfig.instance().cfg, logging.getLogger()
     handlers, level, arguments, environment = list(root.handlers), root.level, list(sys.argv), dict(os.environ)
     before = Path.cwd()
-    GlobalHydra.instance().hydra = None
+    GlobalHydra.instance().hydra = HydraConfig.instance().cfg = None
     try:
         os.chdir(folder)
         yield

@@ -204,8 +204,8 @@ YAML = [
 
 OTHER_SCRIPTS = [
     Wrong("bank.py", ("an action must be given; possible: build, verify, stats, list", "type python src/bank.py build")),
-    Wrong("bank.py biuld distill=hard", ("biuld is no action", "type python src/bank.py build distill=hard")),
-    Wrong("bank.py distill=hard verify", ("the action comes first; type python src/bank.py verify distill=hard",)),
+    Wrong("bank.py biuld distill=hard", ("biuld is no action", "type python src/bank.py build <settings>")),
+    Wrong("bank.py distill=hard verify", ("the action comes first; type python src/bank.py verify <settings>",)),
     Wrong("bank.py build distill.bank_part=x", ("distill.bank_part=x is no share",)),
     Wrong("bank.py list all", ("all is no setting",)),
     Wrong("benchmark.py", ("what to measure must be given", "possible: data, step, inference, overhead, startup", "pass what=step")),
@@ -237,19 +237,20 @@ def lay(folder: Path, files: dict[str, str]) -> None:
         (folder / name).write_text(text)
 
 
-def left(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): path.read_text() for path in folder.rglob("*") if path.is_file()}
+def left(folder: Path) -> dict[Path, str | None]:
+    return {path: path.read_text() if path.is_file() else None for path in folder.rglob("*")}
 
 
 @pytest.mark.parametrize("wrong", TABLE, ids=[f"{row.typed} {next(iter(row.files.values()), '')}" for row in TABLE])
 def test_a_mistake_is_told_and_leaves_nothing(type_in: Callable[..., Typed], tmp_path: Path, wrong: Wrong) -> None:
     lay(tmp_path, wrong.files)
+    before = left(tmp_path)
     script, *arguments = shlex.split(wrong.typed)
     typed = type_in(tmp_path, script, *arguments)
     assert (typed.status, typed.begun) == (2, []), typed.said
     assert [words for words in wrong.words if words not in typed.said] == [], typed.said
     assert "Traceback" not in typed.said
-    assert left(tmp_path) == wrong.files
+    assert left(tmp_path) == before
 
 
 @pytest.mark.parametrize(
@@ -267,13 +268,14 @@ def test_a_mistake_is_told_and_leaves_nothing(type_in: Callable[..., Typed], tmp
 )
 def test_so_it_is_in_a_process_of_its_own(tmp_path: Path, wrong: Wrong) -> None:
     lay(tmp_path, wrong.files)
+    before = left(tmp_path)
     script, *arguments = shlex.split(wrong.typed)
     command = [sys.executable, str(ROOT / "src" / script), *arguments]
     outcome = Outcome(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False))
     assert outcome.status == 2, outcome.said
     assert [words for words in wrong.words if words not in outcome.said] == [], outcome.said
     assert "Traceback" not in outcome.said
-    assert left(tmp_path) == wrong.files
+    assert left(tmp_path) == before
 
 
 def test_what_needs_no_quotes_is_taken_as_it_is(type_in: Callable[..., Typed], tmp_path: Path) -> None:
