@@ -2,9 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
+LOCK := requirements-lock.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test test-all bench check format clean
+.PHONY: help setup lock run doctor test test-all bench check audit format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,13 +13,31 @@ help: ## show this
 $(STAMP): pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
+ifdef LOCKED
+	$(BIN)/python -m pip install --quiet torch torchvision
+	$(BIN)/python -m pip install --quiet --no-deps --require-hashes -r $(LOCK)
+	$(BIN)/python -m pip install --quiet --no-deps -e .
+	$(BIN)/python -m pip check
+else
 	$(BIN)/python -m pip install --quiet -e '.[dev]'
+endif
 	@touch $@
 
-setup: $(STAMP) ## make .venv and install what is needed; nothing the second time
+setup: $(STAMP) ## make .venv and install what is needed; LOCKED=1: the releases of requirements-lock.txt, by their hashes
+
+# Without torch and what it brings, which differ by machine: CPU, CUDA, aarch64, a copy that is there already.
+lock: setup ## write requirements-lock.txt anew, for all systems and Pythons; then make clean test-all LOCKED=1
+	$(BIN)/python -m pip install --quiet uv
+	printf '%s\n' "torch; sys_platform == 'never'" "torchvision; sys_platform == 'never'" | \
+		$(BIN)/uv pip compile pyproject.toml --all-extras --universal --generate-hashes --upgrade --quiet \
+		--no-annotate --no-emit-package torch --no-emit-package torchvision --overrides /dev/stdin \
+		--custom-compile-command 'make lock' --output-file $(LOCK)
 
 run: setup ## train a teacher and distil a DeiT from it, on data that ship with a dependency
 	$(BIN)/python src/train.py
+
+doctor: setup ## what is wrong with this installation and this machine, if anything is
+	$(BIN)/python src/doctor.py
 
 test: setup ## the tests that take seconds, in minutes altogether
 	$(BIN)/python -m pytest -m "not slow" -n 2
@@ -30,11 +49,14 @@ bench: setup ## how fast this machine is, part by part; some minutes on two core
 	$(BIN)/python src/benchmark.py what=data,overhead,startup rounds=3
 	$(BIN)/python src/benchmark.py what=step,inference scale=paper teacher.source=random rounds=3 report=docs/benchmarks.md
 
-check: setup ## format, lint, types, layers
+check: setup audit ## format, lint, types, layers, known vulnerabilities of what is installed
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/pyright
 	$(BIN)/lint-imports
+
+audit: setup
+	@$(BIN)/python .ci/audit.py
 
 format: setup ## format and sort imports
 	$(BIN)/ruff check --fix .

@@ -25,6 +25,7 @@ WORK = {
     "deit.training.plan": "show",
     "deit.training.bank_actions": "work",
     "deit.benchmark.work": "work",
+    "deit.doctor.work": "work",
 }
 """Where the entry scripts have their work done, and by what."""
 

@@ -26,7 +26,7 @@ def commands(script: str) -> list[list[str]]:
 
 
 COMMANDS, OF_THE_BANK, OF_REPORTS = commands("train"), commands("bank"), commands("report")
-BENCHMARKS, LISTINGS = commands("benchmark"), commands("runs")
+BENCHMARKS, LISTINGS, CHECKS = commands("benchmark"), commands("runs"), commands("doctor")
 NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 GRIDS = ("experiment=paper/",)  # run in test_paper.py, one of them
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -53,6 +53,10 @@ def test_each_command_runs(deit_train: Callable[..., Outcome], tmp_path: Path, c
         outcome = deit_train(*command, "--cfg", "job")
         assert outcome.status == 0, outcome.said
         assert (yaml.safe_load(outcome.said)["scale"]["name"] == "paper") == ("imagenet" in " ".join(command))
+        return
+    if any("resources=slurm_" in argument for argument in command):
+        outcome = deit_train(*command, PATH="/nowhere")
+        assert outcome.said.endswith("needs SLURM's sbatch, which is not on this machine; pass resources=local\n")
         return
     if "plan=true" in command:
         outcome = deit_train(*command)
@@ -88,6 +92,19 @@ def test_each_benchmark_is_measured_or_composed(tmp_path: Path, command: list[st
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
     assert done.returncode == 0, done.stderr
     assert ("scale:" if long else "samples: ") in done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("command", CHECKS, ids=" ".join)
+def test_the_doctor_finds_nothing_or_is_composed(tmp_path: Path, command: list[str]) -> None:
+    """Those of data that are not here are composed; the rest looks at data alone, the whole is in test_doctor.py."""
+    composed = any(word in argument for argument in command for word in NOT_HERE)
+    photographs(tmp_path / "photos")
+    less = ["--cfg", "job"] if composed else ["what=data"]
+    line = [sys.executable, str(ROOT / "src/doctor.py"), *command, *less]
+    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert ("scale:" if composed else "images decoded: all") in done.stdout
 
 
 def test_the_commands_of_reports_run(leave_run: Callable[..., Path], tmp_path: Path) -> None:

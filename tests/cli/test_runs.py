@@ -37,6 +37,7 @@ def test_a_run_leaves_what_it_promises_and_says_where(deit_train: Callable[..., 
     assert outcome.status == 0, outcome.said
     out = tmp_path / "out"
     assert {path.name for path in out.iterdir()} == {
+        ".lock",
         "run.json",
         "config.yaml",
         "metrics.csv",
@@ -65,6 +66,7 @@ def test_a_run_leaves_what_it_promises_and_says_where(deit_train: Callable[..., 
         assert accuracy == pytest.approx(record["metrics"][key], abs=1e-3)
     assert "optim.epochs=2" in record["overrides"]
     assert len(record["fingerprint"]) == 64
+    assert record["skipped"] == {"count": 0, "files": []}
     assert yaml.safe_load((out / "config.yaml").read_text())["distill"]["method"] == "hard"
     epochs = [row for row in rows(out) if row["train/loss"]]
     saved = {name: torch.load(out / f"checkpoints/{name}.ckpt", weights_only=True) for name in ("best", "last")}

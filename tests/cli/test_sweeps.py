@@ -154,7 +154,9 @@ def test_another_grid_is_refused_with_the_difference(
     assert jobs(tmp_path / "sweep") == []
 
 
-@pytest.mark.parametrize("place", ["local", pytest.param("local_parallel", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "place", ["local", *(pytest.param(one, marks=pytest.mark.slow) for one in ("local_parallel", "submitit_local"))]
+)
 def test_a_failed_job_does_not_stop_the_others(deit_train: Callable[..., Outcome], tmp_path: Path, place: str) -> None:
     (tmp_path / "broken.ckpt").write_bytes(b"no weights")
     settings = (*TINY, "distill=none", "init=null,broken.ckpt", "seed=0,1", f"resources={place}")
@@ -168,8 +170,16 @@ def test_a_failed_job_does_not_stop_the_others(deit_train: Callable[..., Outcome
     assert "hydra/" not in outcome.said, "no traceback of Hydra's"
 
 
-@pytest.mark.parametrize("place", ["local", pytest.param("local_parallel", marks=pytest.mark.slow)])
-def test_an_interrupted_sweep_says_what_is_left(tmp_path: Path, place: str) -> None:
+@pytest.mark.parametrize(
+    ("place", "signum", "expected"),
+    [
+        ("local", signal.SIGINT, 130),
+        pytest.param("local_parallel", signal.SIGTERM, 75, marks=pytest.mark.slow),
+    ],
+)
+def test_an_interrupted_sweep_says_what_is_left(
+    tmp_path: Path, place: str, signum: signal.Signals, expected: int
+) -> None:
     sweep = tmp_path / "sweep"  # in full, so that every process of it can be told by its command line
     settings = [
         *TINY,
@@ -181,8 +191,8 @@ def test_an_interrupted_sweep_says_what_is_left(tmp_path: Path, place: str) -> N
     ]
     at_once = 1 if place == "local" else 2
     settings += ["-m", f"resources.jobs={at_once}"]
-    status, said = stop_once(tmp_path, settings, at_once, signal.SIGINT)
-    assert status in (1, 130), said
+    status, said = stop_once(tmp_path, settings, at_once, signum)
+    assert status == expected, said
     assert f"{3 - at_once} not started" in said
     assert statuses(sweep) == ["preempted"] * at_once
     assert f"to do what is left: the same command with hydra.sweep.dir={sweep}" in said.replace("\n", "")

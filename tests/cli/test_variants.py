@@ -143,7 +143,8 @@ def test_each_student_takes_a_step_at_paper_scale(config: Callable[..., object],
     torch.manual_seed(0)
     student = make_student(settings, num_classes=1000).train()
     chosen, _ = optimizer.build(student, settings.optim, steps_per_epoch=1)
-    batch = TrainBatch(torch.rand(2, 3, 224, 224), torch.rand(2, 1000).softmax(-1), torch.zeros(2), torch.zeros(2))
+    images, targets, keys = torch.rand(2, 3, 224, 224), torch.rand(2, 1000).softmax(-1), torch.zeros(2)
+    batch = TrainBatch(images, targets, keys, keys, keys > 0)
     before = [p.detach().clone() for p in student.parameters()][:4]
     with torch.autocast("cpu", torch.bfloat16, enabled=precision == "bf16-mixed"):
         answer = student(batch.images)

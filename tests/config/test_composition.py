@@ -24,6 +24,7 @@ NEEDED = {
     "teacher=ensemble": ["teacher.members=[resnet18.tv_in1k,resnet50.tv_in1k]"],
     "augment=deit3": ["optim.loss=binary"],
     "cell=from_average": ["init=sweep"],
+    "resources=slurm_2x8": ["optim.batch_size=64"],
 }
 OPTIONS = sorted(f"{path.parent.name}={path.stem}" for path in CONF.glob("*/*.yaml") if path.parent.name != "local")
 

@@ -74,6 +74,12 @@ REFUSED = [
     (["name=a/b"], ["name='a/b' has a /", "a folder's name"], ["name=a"]),
     (["data.pack_path="], ["data.pack_path is empty"], ["data.pack_path=null"]),
     (["seed=-1"], ["seed=-1 is out of range; possible: [0, 4294967295]"], ["seed=1"]),
+    (["resources=slurm_1x8", "trainer.devices=4"], ["trainer.devices=4, but resources=slurm_1x8 has", "pass resources.tasks_per_node=4"], ["trainer.devices=8"]),
+    (["resources=slurm_1x8", "trainer.num_nodes=2", "optim.batch_size=64"], ["pass resources.nodes=2 and leave trainer.num_nodes out"], ["trainer.num_nodes=1"]),
+    (["resources=slurm_1x8", "trainer=cpu"], ["trainer=cpu is one process, but 8 devices", "pass trainer=ddp"], ["trainer=ddp"]),
+    (["resources=slurm_1x1", "resources.hours=0.02"], ["resources.signal_before_s=120 is not less than", "resources.signal_before_s=36"], ["resources.hours=1"]),
+    (["resources=slurm_1x1", "resources.memory_gb=0"], ["resources.memory_gb=0 must be above zero"], ["resources.memory_gb=8"]),
+    (["resources=slurm_1x1", "resources.max_timeouts=-1"], ["resources.max_timeouts=-1 is out of range"], ["resources.max_timeouts=0"]),
     (["logger.csv=false"], ["cannot be switched off"], ["logger.csv=true"]),
 ]  # fmt: skip
 
@@ -131,6 +137,13 @@ def test_what_has_no_effect_is_noted_once(config: Callable[..., Config]) -> None
     assert any("distill.tau has no effect with distill=hard" in n for n in notes_of(config("distill.tau=3")))
     assert any("DRY RUN" in n for n in notes_of(config("teacher.source=random")))
     assert notes_of(config("distill=soft", "data=cifar10", "data.root=null")) == []
+
+
+def test_what_a_place_has_no_use_for_is_noted(config: Callable[..., Config]) -> None:
+    (hours,) = notes_of(config("resources.hours=12"))
+    assert hours == "resources.hours has no effect with resources=local"
+    (partition,) = notes_of(config("resources=submitit_local", "resources.hours=12", "resources.partition=gpu"))
+    assert partition == "resources.partition has no effect with resources=submitit_local"
 
 
 def test_packing_what_needs_none_is_noted(config: Callable[..., Config]) -> None:

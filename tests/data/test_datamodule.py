@@ -47,7 +47,11 @@ def test_a_batch_is_the_same_with_any_number_of_workers(config: Callable[..., Co
 def test_a_rendering_does_not_depend_on_its_batch(config: Callable[..., Config]) -> None:
     settings = config("augment=deit", "augment.mixup=0", "augment.cutmix=0", "data.train_fraction=0.1")
     by_key = [
-        {(int(v), int(i)): image for batch in finished(data_of(settings, size), 50) for image, _, v, i in zip(*batch)}  # noqa: B905 - a batch's parts are equally long
+        {
+            (int(view), int(index)): image
+            for batch in finished(data_of(settings, size), 50)
+            for image, view, index in zip(batch.images, batch.views, batch.indices, strict=True)
+        }
         for size in (8, 32)
     ]
     assert by_key[0].keys() == by_key[1].keys()

@@ -80,7 +80,7 @@ def test_memory_is_used_again_only_when_nothing_holds_it(config: Callable[..., C
 def test_noise_belongs_to_the_view_and_not_to_its_place(config: Callable[..., Config]) -> None:
     c = config("augment=none")
     raw = batch()
-    turned = RawBatch(*(part.flip(0) for part in raw))
+    turned = RawBatch(*(part.flip(0) for part in raw[:5]))
     settings = {"augment": c.augment, "data": c.data, "seed": 3, "num_classes": 10}
     assert torch.equal(finish(raw, **settings).images, finish(turned, **settings).images.flip(0))
     other = finish(raw, **settings | {"seed": 4})

@@ -21,7 +21,8 @@ from deit.data import packing
 from deit.data.batches import TrainBatch
 from deit.data.datamodule import KeyedData
 from deit.data.packing import PackedImages, packed
-from deit.data.sources import DataSet, open_dataset
+from deit.data.sources import DataSet, ImageError, open_dataset
+from small_disk import SmallDisk
 
 SIZES = [(60, 40), (40, 60), (30, 90), (20, 25), (33, 33), (128, 48)]
 
@@ -167,13 +168,59 @@ def test_a_folder_that_is_whole_is_read_and_not_written_to(
     assert len(pack("data.pack_path=shared").train.source) == 36
 
 
-def test_a_full_disk_is_told(pack: Callable[..., DataSet], monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(*_: object) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(packing, "_write", full)
-    with pytest.raises(RunError, match=r"takes no more .*No space left on device.*data\.pack_path="):
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_broken_image_is_left_out_on_request_and_missed_without(
+    pack: Callable[..., DataSet], config: Callable[..., Config], root: Path, workers: int
+) -> None:
+    (root / "a" / "10.jpg").write_bytes(b"")
+    dataset = pack("data.on_error=skip", f"data.workers={workers}")
+    images = dataset.train.source
+    assert isinstance(images, PackedImages)
+    (hole,) = (index for index in range(36) if images.source.describe(index).endswith("a/10.jpg"))
+    with pytest.raises(ImageError, match=r"a/10\.jpg: could not be read when it was packed"):
+        images.picture(hole)
+    assert [images.pixels(index).ndim for index in range(36) if index != hole] == [3] * 35
+    settings = config("data=folder", "data.on_error=skip", "augment=deit", "augment.repeats=1")
+    data = KeyedData(dataset, settings.data, settings.augment, image_size=28, batch_size=8, seed=0)
+    for raw in data.train_dataloader():
+        data.transfer_batch_to_device(raw, torch.device("cpu"), 0)
+    assert data.skipped.record()["count"] == int(hole in dataset.train.indices)
+    with pytest.raises(RunError, match=r"without 1 images that could not be read:\n.*a/10\.jpg\n.*delete that folder"):
         pack()
+
+
+def test_images_that_vanish_while_they_are_packed_are_not_left_out(
+    pack: Callable[..., DataSet], root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unmount(*arguments: object, **settings: object) -> None:
+        root.rename(root.with_name("elsewhere"))
+        build(*arguments, **settings)  # type: ignore[arg-type]
+
+    build = packing.build
+    monkeypatch.setattr(packing, "build", unmount)
+    with pytest.raises(RunError, match="nor can 16 others be read: bring the images back"):
+        pack("data.on_error=skip")
+    root.with_name("elsewhere").rename(root)
+    monkeypatch.setattr(packing, "build", build)
+    assert len(pack().train.source) == 36
+
+
+def test_a_full_disk_is_told_and_packing_goes_on_when_there_is_room(
+    pack: Callable[..., DataSet], small_disk: Callable[[int], SmallDisk], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(packing, "COMMITTED", 4)
+    disk = small_disk(400)
+    disk.fill(left=70_000)
+    where = f"data.pack_path={disk.folder}/pack"
+    with pytest.raises(RunError, match=r"pack/pixels\.u8 cannot be written \(No space left.*data\.pack_path="):
+        pack(where)
+    before = (disk.folder / "pack/sizes.i32").read_bytes()
+    assert 0 < len(before) < 36 * 8
+    disk.make_room()
+    images = pack(where).train.source
+    assert (disk.folder / "pack/sizes.i32").read_bytes()[: len(before)] == before
+    assert (disk.folder / "pack/pixels.u8").read_bytes() == pack().train.source.path.read_bytes()  # type: ignore[attr-defined]
+    assert len(images) == 36
 
 
 @pytest.mark.slow
@@ -217,3 +264,15 @@ def test_the_same_names_under_another_mount_are_the_same_images(
     identity = json.loads((again.path.parent / "identity.json").read_text())  # type: ignore[attr-defined]
     assert identity["side"] == 32
     assert identity["images"] == 36
+
+
+@pytest.mark.parametrize("name", ["pixels.u8", "sizes.i32", "identity.json", ".identity.json"])
+def test_a_pack_that_leads_elsewhere_by_a_link_changes_nothing_there(
+    pack: Callable[..., DataSet], tmp_path: Path, name: str
+) -> None:
+    (tmp_path / "pack").mkdir()
+    (tmp_path / "thesis.tex").write_text("ten years of work")
+    (tmp_path / "pack" / name).symlink_to(tmp_path / "thesis.tex")
+    with pytest.raises(ConfigError, match=rf"{name} leads to .*thesis\.tex, outside of its folder"):
+        pack("data.pack_path=pack")
+    assert (tmp_path / "thesis.tex").read_text() == "ten years of work"

@@ -216,6 +216,14 @@ def test_a_saved_hugging_face_dataset_is_read_with_its_class_names(datasets, tmp
     assert source.describe(3).endswith("both/train[3]") and source.labels.tolist() == [0, 1] * 5
 
 
+def test_a_table_names_no_file_outside_of_itself(datasets, tmp_path):
+    paths = datasets.Value("string")
+    table(datasets, [0, 1] * 5, tmp_path / "elsewhere", image=paths).save_to_disk(tmp_path / "set")
+    found = open_dataset(settings(DataKind.hf, path=str(tmp_path / "set")))
+    with pytest.raises(ImageError, match=r"names .*elsewhere.*outside of the set"):
+        found.train.source.image(0)
+
+
 def test_a_folder_of_images_is_read_through_hugging_face(datasets, tmp_path):
     tree(tmp_path / "set" / "train")
     (tmp_path / "set" / "train" / "cat" / "000.jpg").write_bytes(b"no image")

@@ -1,6 +1,8 @@
 """The sets of Table 6 that come as files of their publishers: Cars, iNaturalist, Flowers with val joined."""
 
 import json
+import os
+import pickle
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +72,15 @@ def test_damaged_annotations_of_cars_are_told(tmp_path: Path, name: str, damage:
     else:
         file.write_bytes(file.read_bytes()[:200] if damage == "cut" else b"")
     with pytest.raises(ConfigError, match=r"stanford_cars/, which lacks files or is damaged.*data\.root="):
+        open_dataset(settings(DataKind.cars, tmp_path))
+
+
+@pytest.mark.parametrize("name", ["../../../etc/passwd.jpg", "/etc/passwd.jpg"])
+def test_annotations_of_cars_name_no_image_elsewhere(tmp_path: Path, name: str) -> None:
+    file = cars(tmp_path) / "stanford_cars/devkit/cars_train_annos.mat"
+    rows = np.array([(1, name), (2, "00001.jpg")], dtype=[("class", "O"), ("fname", "O")])
+    pytest.importorskip("scipy.io").savemat(file, {"annotations": rows})
+    with pytest.raises(ConfigError, match=r"an annotation file of data=cars names the image .*passwd.*outside"):
         open_dataset(settings(DataKind.cars, tmp_path))
 
 
@@ -193,3 +204,33 @@ def test_where_a_val_split_cannot_join_is_said_before_files_are_opened(tmp_path:
     problems = list(settings(kind, tmp_path, own_val=False).problems())
     assert [text for text in problems if text.startswith("data.own_val=false")] == problems
     assert len(problems) == (0 if joins else 1)
+
+
+class Payload:
+    """Makes a folder in the working directory when it is unpickled."""
+
+    def __reduce__(self) -> tuple:
+        return os.mkdir, ("executed",)
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "names"),
+    [
+        (
+            DataKind.cifar10,
+            "cifar-10-batches-py",
+            [*(f"data_batch_{n}" for n in range(1, 6)), "test_batch", "batches.meta"],
+        ),
+        (DataKind.cifar100, "cifar-100-python", ["train", "test", "meta"]),
+    ],
+)
+def test_pickles_that_are_not_the_publishers_are_not_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: DataKind, folder: str, names: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / folder).mkdir()
+    for name in names:
+        (tmp_path / folder / name).write_bytes(pickle.dumps(Payload()))
+    with pytest.raises(ConfigError, match=rf"{folder}/, which lacks files or is damaged"):
+        open_dataset(settings(kind, tmp_path))
+    assert not (tmp_path / "executed").exists()

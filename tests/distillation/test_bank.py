@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -15,10 +16,12 @@ from hypothesis import strategies as st
 
 from deit.config.errors import ConfigError, RunError
 from deit.config.teaching import BankMode, KLReduction
+from deit.data.batches import TrainBatch
 from deit.distillation import losses
 from deit.distillation.answers import decisions
 from deit.distillation.bank import MOST_MAPS, Bank
 from deit.distillation.targets import BankTargets
+from small_disk import SmallDisk
 
 VIEWS, INDICES = torch.tensor([0, 0, 3, 3]), torch.tensor([5, 1, 5, 9])
 
@@ -209,11 +212,34 @@ def test_a_full_disk_names_the_file_and_leaves_what_was_committed(
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
     monkeypatch.setattr(os, "pwrite", full)
-    with pytest.raises(RunError, match=r"view_00003/class\.u16: No space left.*committed before are kept"):
+    with pytest.raises(RunError, match=r"view_00003/class\.u16 cannot be .*No space left.*before are kept"):
         made.write(VIEWS[2:], INDICES[2:], logits()[2:])
     again = bank(tmp_path, top=3)
     assert again.known(VIEWS[:2], INDICES[:2])
     assert not again.known(VIEWS[2:], INDICES[2:])
+
+
+def test_a_bank_goes_on_when_there_is_room_again(tmp_path: Path, small_disk: Callable[[int], SmallDisk]) -> None:
+    disk = small_disk(64)
+    folder = disk.folder / "bank"
+    made = bank(folder, top=3)
+    made.write(VIEWS[:2], INDICES[:2], logits()[:2])
+    made.commit()
+    disk.fill()
+    before = {path: path.read_bytes() for path in folder.rglob("*.*")}
+    with pytest.raises(RunError, match=r"view_00003.* cannot be written \(No space left.*make room for"):
+        made.write(VIEWS[2:], INDICES[2:], logits()[2:])
+    again = bank(folder, top=3)
+    assert again.known(VIEWS[:2], INDICES[:2])
+    assert not again.known(VIEWS[2:], INDICES[2:])
+    assert all(path.read_bytes() == content for path, content in before.items())
+    with pytest.raises(RunError, match=r"other/identity\.json cannot be written"):
+        bank(disk.folder / "other")
+    disk.make_room()
+    again.write(VIEWS[2:], INDICES[2:], logits()[2:])
+    again.commit()
+    assert bank(folder, top=3).known(VIEWS, INDICES)
+    bank(disk.folder / "other")
 
 
 def test_a_file_that_was_not_copied_whole_is_named(tmp_path: Path) -> None:
@@ -239,6 +265,10 @@ class Teacher:
         return lambda: torch.nn.functional.one_hot(images[:, 0, 0, 0].long(), 20).float()
 
 
+def batch(images: torch.Tensor, substituted: tuple[bool, ...] = (False,) * 4) -> TrainBatch:
+    return TrainBatch(images, torch.empty(0), VIEWS, INDICES, torch.tensor(substituted))
+
+
 @pytest.mark.parametrize("mode", [BankMode.record, BankMode.auto, BankMode.replay])
 def test_each_mode_asks_whom_it_must(tmp_path: Path, mode: BankMode) -> None:
     images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
@@ -246,17 +276,47 @@ def test_each_mode_asks_whom_it_must(tmp_path: Path, mode: BankMode) -> None:
     targets = BankTargets(bank(tmp_path), teacher, mode)  # type: ignore[arg-type]
     if mode is BankMode.replay:
         with pytest.raises(RunError, match=r"no answer to view 0 of image 5.*distill\.bank=auto"):
-            targets.promise(images, VIEWS, INDICES)
+            targets.promise(batch(images))
         return
     for _ in range(2):
-        assert decisions(targets.promise(images, VIEWS, INDICES)()).tolist() == [0, 1, 2, 3]
+        assert decisions(targets.promise(batch(images))()).tolist() == [0, 1, 2, 3]
         targets.commit()
     assert teacher.asked == targets.num_asked == (4 if mode is BankMode.auto else 8)
     assert targets.num_replayed == 8 - teacher.asked
     replay = BankTargets(bank(tmp_path), teacher, BankMode.replay)  # type: ignore[arg-type]
-    assert decisions(replay.promise(images, VIEWS, INDICES)()).tolist() == [0, 1, 2, 3]
+    assert decisions(replay.promise(batch(images))()).tolist() == [0, 1, 2, 3]
     assert (replay.num_asked, replay.num_replayed) == (0, 4)
     assert json.loads((tmp_path / "identity.json").read_text()) == {"seed": 0}
+
+
+@pytest.mark.parametrize("mode", [BankMode.record, BankMode.auto])
+def test_what_stands_in_for_an_image_is_answered_and_never_kept(tmp_path: Path, mode: BankMode) -> None:
+    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
+    teacher = Teacher()
+    targets = BankTargets(bank(tmp_path), teacher, mode)  # type: ignore[arg-type]
+    one = batch(images, (False, True, False, False))
+    assert decisions(targets.promise(one)()).tolist() == [0, 1, 2, 3]
+    targets.commit()
+    own = ~one.substituted
+    assert targets.bank.known(VIEWS[own], INDICES[own])
+    assert not targets.bank.known(VIEWS[~own], INDICES[~own])
+    everything = batch(images, (True,) * 4)
+    assert decisions(targets.promise(everything)()).tolist() == [0, 1, 2, 3]
+
+
+def test_replay_asks_the_teacher_about_what_stands_in(tmp_path: Path) -> None:
+    """The bank knows the image that cannot be read, but its answer is to that image and not to what is seen now."""
+    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
+    recorded = BankTargets(bank(tmp_path), Teacher(), BankMode.record)  # type: ignore[arg-type]
+    recorded.promise(batch(images))()
+    recorded.commit()
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*.u16")}
+    replay = BankTargets(bank(tmp_path), Teacher(), BankMode.replay)  # type: ignore[arg-type]
+    other = images + torch.tensor([0.0, 10, 0, 0]).view(4, 1, 1, 1)
+    assert decisions(replay.promise(batch(other, (False, True, False, False)))()).tolist() == [0, 11, 2, 3]
+    replay.commit()
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.u16")} == before
+    assert (replay.num_asked, replay.num_replayed) == (4, 0)
 
 
 def test_recorders_at_once_do_not_empty_each_others_files(tmp_path: Path) -> None:
@@ -268,3 +328,31 @@ def test_recorders_at_once_do_not_empty_each_others_files(tmp_path: Path) -> Non
     second.commit()
     assert bank(tmp_path).known(VIEWS, INDICES)
     assert np.count_nonzero(np.fromfile(tmp_path / "view_00000/decision.u16", np.uint16)) == 3
+
+
+@pytest.mark.parametrize("link", ["view_00000", "view_00000/decision.u16"])
+def test_a_bank_that_leads_elsewhere_by_a_link_changes_nothing_there(tmp_path: Path, link: str) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "decision.u16").write_bytes(b"work" * 5)
+    place = tmp_path / "bank" / link
+    place.parent.mkdir(parents=True)
+    place.symlink_to(elsewhere / "decision.u16" if link.endswith("u16") else elsewhere)
+    made = bank(tmp_path / "bank")
+    made.write(VIEWS[:2], INDICES[:2], logits()[:2])
+    with pytest.raises(ConfigError, match=r"decision\.u16 leads to .*elsewhere.*, outside of its folder"):
+        made.commit()
+    with pytest.raises(ConfigError, match="outside of its folder"):
+        bank(tmp_path / "bank").known(VIEWS[:2], INDICES[:2])
+    assert (elsewhere / "decision.u16").read_bytes() == b"work" * 5
+
+
+@pytest.mark.parametrize(("top", "field"), [(0, "decision"), (3, "decision"), (3, "class"), (20, "decision")])
+def test_classes_that_there_are_not_are_damage(tmp_path: Path, top: int, field: str) -> None:
+    made = bank(tmp_path, top=top)
+    made.write(VIEWS, INDICES, logits())
+    made.commit()
+    file = tmp_path / f"view_00000/{field}.u16"
+    file.write_bytes(b"\xff" * file.stat().st_size)
+    with pytest.raises(RunError, match=r"damaged: among the answers to views \[0, 3\] are classes beyond the 20"):
+        bank(tmp_path, top=top).read(VIEWS, INDICES)

@@ -6,7 +6,11 @@ from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
 
+import pytest
+import yaml
+
 from deit.report.contents import gather
+from deit.report.files import write
 from deit.report.page import page, thinned
 
 Leave = Callable[..., Path]
@@ -47,6 +51,56 @@ def test_what_came_from_a_file_is_text(leave_run: Leave, tmp_path: Path) -> None
     assert "&lt;script&gt;alert(2)&lt;" in text
     curves = json.loads(seen.scripts[0])
     assert any("<script>alert(2)<" in run["name"] for run in curves["runs"])
+
+
+HOSTILE = [
+    "<script>alert(1)</script>",
+    "</script><script>alert(1)</script>",
+    "</style></svg><script>alert(1)</script>",
+    '" onmouseover="alert(1)',
+    "' onfocus='alert(1)",
+    "javascript:alert(1)",
+    "<img src=x onerror=alert(1)>",
+    "<!--<script>",
+    "{{ 7 * 7 }}{% for x in y %}",
+    r"$\frac{1}{0}$ $x",
+    "](javascript:alert(1))",
+]
+
+
+@pytest.mark.parametrize("evil", HOSTILE)
+def test_every_text_of_a_run_may_be_hostile(leave_run: Leave, tmp_path: Path, evil: str) -> None:
+    """Its folder, its overrides, its configuration, its metrics' names, its error, what git said: also in plots."""
+    for number, method in enumerate(("none", "hard")):
+        run = leave_run(
+            tmp_path / "s" / evil.replace("/", "-") / str(number),
+            f"distill={method}",
+            metrics={"test/acc1": 90.0 + number, "val/acc1": 1.0, "teacher/acc1": 99.0, evil: 1.0},
+            overrides=[f"name={evil}"],
+            timing={"images_per_s": 100.0, f"{evil}_s": 1.0},
+            environment={"git": evil, "date": evil, "torch": evil, "platform": evil},
+            error=evil,
+        )
+        settings = yaml.safe_load((run / "config.yaml").read_text())
+        settings["name"] = settings["init"] = settings["model"]["name"] = settings["data"]["name"] = evil
+        settings["scale"]["name"] = settings["teacher"]["name"] = evil
+        (run / "config.yaml").write_text(yaml.safe_dump(settings))
+        (run / "metrics.csv").write_text(
+            f'step,epoch,val/acc1,"{evil.replace(chr(34), chr(34) * 2)}"\n1,0,50,1\n2,1,51,2\n'
+        )
+    leave_run(tmp_path / "s/other", status=evil, metrics={"test/acc1": 1.0})
+    contents = gather([tmp_path / "s"])
+    write(contents, tmp_path / "report")
+    seen = Seen((tmp_path / "report/report.html").read_text())
+    tags = [tag for tag, _ in seen.elements]
+    assert tags.count("script") == 2
+    assert tags.count("style") == 1 + sum(1 for plot in contents.plots if "<style" in plot.svg)
+    assert "img" not in tags
+    for _, attributes in seen.elements:
+        assert not any(name.startswith("on") for name in attributes)
+        assert not any((value or "").startswith("javascript:") for name, value in attributes.items() if name == "href")
+    lines = (tmp_path / "report/report.md").read_text()
+    assert not re.search(r"(?<!\\)<(script|img)|(?<!\\)\]\(javascript", lines)
 
 
 def test_nothing_is_fetched(table3_sweep: Path) -> None:

@@ -259,7 +259,7 @@ def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
     before = (cut / "last.ckpt").read_bytes()
     with monkeypatch.context() as patch:
         patch.setattr(torch, "save", full)
-        with pytest.raises(RunError, match=r"next.ckpt was not written: No space left on device"):
+        with pytest.raises(RunError, match=r"next.ckpt cannot be written .No space left on device"):
             run("cut", *ONE_BY_ONE)
     assert (cut / "last.ckpt").read_bytes() == before
     assert {path.name for path in cut.iterdir()} <= {"best.ckpt", "last.ckpt", "previous.ckpt"}

@@ -14,7 +14,7 @@ def work(request: Request, config: Config, overrides: Sequence[str]) -> float:
     Raises:
         ConfigError: for mistakes that only the data could reveal, and for a page of nothing.
     """
-    refuse_missing_devices(config.trainer)
+    refuse_missing_devices(config)
     for what in request.what:
         record = measure(what, config, request, overrides).record(request, overrides)
         tables.show(record)

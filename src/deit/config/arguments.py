@@ -3,6 +3,7 @@
 Hydra's own messages are about its grammar; these say what to type.
 """
 
+import argparse
 import re
 from collections.abc import Iterator, Sequence
 
@@ -29,12 +30,36 @@ _GRAMMAR = re.compile(r"[][,(){}'\"\\$]")  # what means something to Hydra: whoe
 def arranged(arguments: list[str]) -> list[str]:
     """The command line as Hydra understands it.
 
-    ``-m`` may stand anywhere; beside ``--cfg``, which shows the base of a sweep, Hydra takes none.
+    ``-m`` and other flags may stand anywhere; beside ``--cfg``, which shows the base of a sweep, Hydra takes none.
     Numbered options, and texts such as ``init=epoch=3.ckpt``, need no quotes.
     """
-    own = [quoted(argument) for argument in arguments if argument not in ("-m", "--multirun")]
-    is_sweep = len(own) < len(arguments) and not {"-c", "--cfg"} & set(own)
-    return ["-m", *own] if is_sweep else own
+    own = [argument for argument in arguments if argument not in ("-m", "--multirun")]
+    flags, settings = _apart(own)
+    is_sweep = len(own) < len(arguments) and not {"-c", "--cfg"} & set(flags)
+    return [*(["-m"] if is_sweep else []), *flags, *map(quoted, settings)]
+
+
+def _apart(arguments: Sequence[str]) -> tuple[list[str], list[str]]:
+    """Flags with their values, and settings, which argparse takes only where they stand together."""
+    flags: list[str] = []
+    settings: list[str] = []
+    waiting = list(arguments)
+    while waiting:
+        one = waiting.pop(0)
+        (flags if _is_flag(one) else settings).append(one)
+        has_value = one in WORDS_WITH_VALUE + SHORT_WITH_VALUE and waiting
+        if has_value and not (one in ("--info", "-i") and "=" in waiting[0]):  # whose value may be left out
+            flags.append(waiting.pop(0))
+    return flags, settings
+
+
+def config_flags(arguments: Sequence[str]) -> list[str]:
+    """Of a command line, which configuration files it names: what a job of a sweep needs in a process of its own."""
+    parser = argparse.ArgumentParser(add_help=False, allow_abbrev=False)
+    for short, long in (("-cd", "--config-dir"), ("-cn", "--config-name"), ("-cp", "--config-path")):
+        parser.add_argument(short, long)
+    known, _ = parser.parse_known_args(arguments)
+    return [f"--{name.replace('_', '-')}={value}" for name, value in vars(known).items() if value is not None]
 
 
 def quoted(argument: str) -> str:
@@ -105,7 +130,7 @@ def _setting(given: str) -> Iterator[str]:
         yield f"an argument is empty: is it a shell variable that is not set? {EXAMPLE}"
     elif key != key.strip():
         yield f"there are spaces in the key of '{given}'; type {key.strip()}={value.strip()}"
-    elif key.startswith("~"):
+    elif key.startswith("~") and not key.startswith("~hydra"):
         yield f"{given}: a setting cannot be taken away; leave it out, or pass {key[1:]}=<another value>"
     elif not equals:
         yield _no_equal_sign(given)

@@ -63,11 +63,20 @@ def origin_of(run: Path, frozen: str) -> Path | None:
     """The folder of the job that ``run``, a job's folder, starts from; None if no sweep has said so.
 
     frozen: Name of the folder in the sweep's that `keep` has written to.
+
+    Raises:
+        ConfigError: if what it has written is damaged.
     """
     file = run.parent / frozen / ORIGINS
     if not run.name.isdecimal() or not file.is_file():
         return None
-    number = yaml.safe_load(file.read_text(encoding="utf-8")).get(int(run.name))
+    try:
+        starts = yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError, yaml.YAMLError):
+        starts = None
+    if not isinstance(starts, dict) or not all(isinstance(number, int) for pair in starts.items() for number in pair):
+        raise ConfigError(f"{file} is damaged; delete it, and start the sweep again into its folder")
+    number = starts.get(int(run.name))
     return None if number is None else run.parent / str(number)
 
 

@@ -10,12 +10,13 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config import yaml_files
+from deit.config import processes, yaml_files
 from deit.config.arguments import arranged, problems
-from deit.config.errors import ConfigError, RunError, nearest
+from deit.config.errors import FULL, ConfigError, RunError, nearest, printable
 from deit.config.mistakes import explain
 from deit.config.preflight import refuse
 
+SILENT = ("hydra/job_logging=disabled", "~hydra.job_logging.handlers")
 INTERRUPTED = 130  # the exit status of what the keyboard ended
 
 
@@ -60,7 +61,8 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
     """
     # Hydra prints errors itself and exits with 1, unless it is asked for full ones: then they arrive here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
-    arguments = arranged(sys.argv[1:])
+    silent = list(SILENT) if processes.rank() else []  # train.log is the first process's to write
+    arguments = arranged([*silent, *sys.argv[1:]])
     try:
         if wrong := list(problems(sys.argv[1:])):
             raise ConfigError.of(wrong)
@@ -70,22 +72,21 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
             return
         # Hydra makes a folder before anything runs.
         with tempfile.TemporaryDirectory() as folder:
-            first = arguments[:1] == ["-m"]  # overrides stand together, or argparse takes the later ones for none
-            sys.argv[1:] = [
-                *arguments[:first],
-                f"hydra.run.dir={folder}",
-                f"hydra.sweep.dir={folder}",
-                *arguments[first:],
-            ]
+            elsewhere = [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
+            sys.argv[1:] = arranged([*silent, *elsewhere, *sys.argv[1:]])
             application()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except RunError as error:
-        sys.stderr.write(f"{error}\n")
+        sys.stderr.write(f"{printable(error)}\n")
         raise SystemExit(1) from None
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
         refuse(explain(error))
-    except Exception:
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            place = error.filename or "a file"
+            sys.stderr.write(f"{place} cannot be written ({error.strerror}); make room and start again\n")
+            raise SystemExit(1) from None
         # What goes wrong before Hydra has composed is in a file that it cannot read, of which it says little.
         if HydraConfig.initialized() or not (wrong := yaml_files.problems(sys.argv)):
             raise

@@ -10,7 +10,7 @@ from typing import cast
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, open_dict
 
-from deit.config import rules
+from deit.config import resources, rules, targets
 from deit.config.errors import ConfigError
 from deit.config.execution import epochs_at_scale
 from deit.config.mistakes import known_keys, unknown_key
@@ -21,6 +21,7 @@ NOT_FINGERPRINTED = ("name", "resume", "plan", "logger", "resources")
 NOT_FINGERPRINTED_KEYS = (
     ("data", "root"),
     ("data", "workers"),
+    ("data", "on_error"),
     ("data", "download"),
     ("data", "pack_path"),
     ("trainer", "progress"),
@@ -30,9 +31,11 @@ NOT_FINGERPRINTED_KEYS = (
 
 
 def register() -> None:
-    """Make the root dataclass the type of every YAML file; call it before Hydra composes anything."""
+    """Make the root dataclass the type of every YAML file, and have all checked; call it before Hydra composes any."""
+    targets.check_everything()
     ConfigStore.instance().store(name="schema", node=Config)
-    OmegaConf.register_new_resolver("epochs_at_scale", epochs_at_scale, replace=True)
+    for called in (epochs_at_scale, resources.cpus_for, resources.gpus_for, resources.minutes):
+        OmegaConf.register_new_resolver(called.__name__, called, replace=True)
 
 
 def typed(raw: DictConfig) -> Config:

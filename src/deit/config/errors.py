@@ -1,7 +1,13 @@
-"""What the user did wrong, told once and without a traceback."""
+"""What the user did wrong, or the disk, told once and without a traceback."""
 
 import difflib
-from collections.abc import Iterable, Sequence
+import errno
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
 class ConfigError(Exception):
@@ -23,6 +29,17 @@ class RunError(Exception):
     """A run that cannot go on though nothing was typed wrongly: printed without a traceback, exit status 1."""
 
 
+@contextmanager
+def written(path: Path, kept: str) -> Iterator[None]:
+    """Turn a fault of the disk into a `RunError` that names the file; kept: what it leaves as it was."""
+    try:
+        yield
+    except OSError as error:
+        why = os.strerror(error.errno) if error.errno else str(error)
+        room = f"make room for {path.parent} and start again" if error.errno in FULL else "start again once it can be"
+        raise RunError(f"{path} cannot be written ({why}); {kept}; {room}: the same command goes on") from error
+
+
 def nearest(word: str, possible: Iterable[str]) -> str | None:
     """The possible word that ``word`` was most likely meant to be, or is the beginning of; None if nothing is close."""
     simple = {one.lower().replace("-", "_"): one for one in possible}
@@ -30,3 +47,8 @@ def nearest(word: str, possible: Iterable[str]) -> str | None:
     longer = [one for one in simple if given and one.startswith(given)]
     matches = longer or difflib.get_close_matches(given, list(simple), n=1, cutoff=0.6)
     return simple[min(matches, key=len)] if matches else None
+
+
+def printable(value: object) -> str:
+    """``value`` as a text without what commands a terminal or cannot be encoded: it may come from anyone's file."""
+    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in str(value))

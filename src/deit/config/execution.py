@@ -1,4 +1,4 @@
-"""How training runs: groups `optim`, `trainer`, `logger` and `resources`."""
+"""How training runs: groups `optim`, `trainer` and `logger`."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -180,16 +180,3 @@ class Logger:
     def problems(self) -> Iterator[str]:
         if not self.csv:
             yield "logger.csv=false: metrics.csv is what a run is reported from; it cannot be switched off"
-
-
-@dataclass(kw_only=True)
-class Resources:
-    """Where the jobs of a sweep run, and how many at once."""
-
-    name: str = MISSING
-    jobs: int | None = 1
-    """Jobs at once, each in a process of its own; null: one a CPU core. 1: one after another in one process."""
-
-    def problems(self) -> Iterator[str]:
-        if self.jobs is not None:
-            yield from not_positive(resources__jobs=self.jobs)

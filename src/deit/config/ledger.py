@@ -4,7 +4,6 @@ Each job's configuration is frozen in the folder as it was checked. A sweep that
 same jobs; more of them may follow at the end.
 """
 
-import fcntl
 import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ import yaml
 
 from deit.config.compose import computed
 from deit.config.errors import ConfigError
+from deit.config.holding import held
 
 FROZEN = ".preflight"  # folder in a sweep's: each job's configuration as it was checked
 RECORD = "run.json"
@@ -40,7 +40,7 @@ def record(folder: Path) -> dict[str, object]:
     """run.json of ``folder``; empty where there is none, or none that can be read."""
     try:
         read = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}
 
@@ -84,7 +84,12 @@ def freeze(sweep: Path, jobs: Sequence[str]) -> None:
 def frozen(sweep: Path) -> list[str]:
     """The configurations that were kept, in the order of the jobs."""
     numbers = sorted(int(file.stem) for file in (sweep / FROZEN).glob("*.yaml") if file.stem.isdecimal())
-    return [frozen_file(sweep, number).read_text(encoding="utf-8") for number in numbers]
+    return [kept_text(frozen_file(sweep, number)) for number in numbers]
+
+
+def kept_text(file: Path) -> str:
+    """A configuration as it was kept; what is no text any more differs from every other."""
+    return file.read_text(encoding="utf-8", errors="replace")
 
 
 def refuse_another_grid(sweep: Path, now: Sequence[str]) -> int:
@@ -126,7 +131,10 @@ def difference(was: str, now: str, *, arrow: str = "{key}: {was} -> {now}") -> l
     """``key: then -> now`` for each setting that makes two configurations, as YAML, compute different things."""
     if was == now:
         return []
-    before, after = (dict(_leaves(computed(yaml.safe_load(text)))) for text in (was, now))
+    try:
+        before, after = (dict(_leaves(computed(yaml.safe_load(text)))) for text in (was, now))
+    except (yaml.YAMLError, AttributeError, TypeError, ValueError, RecursionError):
+        return [f"what was kept of it below {FROZEN} is damaged"]
     keys = dict.fromkeys([*before, *after])
     return [
         arrow.format(key=key, was=_typed(before, key), now=_typed(after, key))
@@ -158,15 +166,4 @@ def hold(sweep: Path) -> TextIO:
     Raises:
         ConfigError: if another process is at work on the same sweep.
     """
-    (sweep / FROZEN).mkdir(parents=True, exist_ok=True)
-    file = (sweep / FROZEN / "lock").open("w", encoding="utf-8")
-    try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, it is not kept by forked data workers
-    except (BlockingIOError, PermissionError):
-        file.close()
-        raise ConfigError(
-            f"another process is at work on {sweep}; wait for it or end it, or pass another hydra.sweep.dir=<folder>"
-        ) from None
-    except OSError:
-        pass  # a file system without locks
-    return file
+    return held(sweep / FROZEN / "lock", what=f"on {sweep}", another="hydra.sweep.dir=<folder>")

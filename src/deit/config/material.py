@@ -68,6 +68,15 @@ class Decode(Choice):
     """By Pillow, timm and torchvision, as the official code."""
 
 
+class OnError(Choice):
+    """What becomes of a run that meets an image which cannot be read."""
+
+    stop = "stop"
+    """It ends, names the image, and can be gone on with."""
+    skip = "skip"
+    """Another image of the class is trained on in its place; in evaluation it does not count."""
+
+
 OWN_VAL = (DataKind.flowers102, DataKind.folder, DataKind.hf)
 """Sets that may bring a val split besides a test split."""
 
@@ -105,6 +114,8 @@ class Data:
     """Loader processes a device; results do not depend on it."""
     decode: Decode = Decode.fast
     """How images become views."""
+    on_error: OnError = OnError.stop
+    """What to do about images that cannot be read: missing, empty, cut off, or no images."""
     pack: str = NO_PACK
     """Train on a copy of the images in one file, their short side resized to so many pixels (256, 292): for network
     file systems and small machines; none: on the images themselves."""

@@ -6,7 +6,7 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from pathlib import Path
-from typing import get_args, get_origin, get_type_hints
+from typing import cast, get_args, get_origin, get_type_hints
 
 from hydra.errors import OverrideParseException
 
@@ -139,7 +139,7 @@ def unknown_key(key: str) -> str:
 
 
 def _unknown_option(text: str) -> str | None:
-    found = re.search(r"Could not (?:find|load) '(\w+)/([^']*)'", text)
+    found = re.search(r"Could not (?:find|load) '(hydra/\w+|\w+)/([^']*)'", text)
     if found is None:
         return None
     group, given = found.groups()
@@ -203,7 +203,7 @@ def _missing_value(text: str) -> str | None:
 
 def _group_as_value(text: str) -> str | None:
     found = re.search(r"Merge error: \w+ is not a subclass of (\w+). value: (\S+)", text)
-    groups = {kind.__name__: name for name, kind in get_type_hints(Config).items() if name in GROUPS}
+    groups = {cast(type, kind).__name__: name for name, kind in get_type_hints(Config).items() if is_dataclass(kind)}
     if found is None or found.group(1) not in groups:
         return None
     group, option = groups[found.group(1)], found.group(2)

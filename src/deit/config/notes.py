@@ -5,13 +5,20 @@ from collections.abc import Iterator
 from deit.config.execution import PAPER_EPOCHS, epochs_at_scale
 from deit.config.material import IN_MEMORY, NO_PACK, DataKind, MixMode
 from deit.config.network import Family, Model, Resampling
+from deit.config.resources import OF_SLURM, OF_SUBMITIT, SUBMITIT_LOCAL, Resources
 from deit.config.schema import Config
 from deit.config.teaching import BankMode, Distill, Method, TeacherSource
 
 
 def notes_of(config: Config) -> list[str]:
     """What was set, is harmless, and has no effect in this run; and what is no real experiment."""
-    return [*_teacher_notes(config), *_distill_notes(config), *_student_notes(config), *_data_notes(config)]
+    return [
+        *_teacher_notes(config),
+        *_distill_notes(config),
+        *_student_notes(config),
+        *_data_notes(config),
+        *_place_notes(config),
+    ]
 
 
 def _student_notes(c: Config) -> Iterator[str]:
@@ -87,3 +94,11 @@ def _data_notes(c: Config) -> Iterator[str]:
         yield "data.pack_path has no effect: no images are packed"
     if not c.augment.mixes and c.augment.mix_mode is not MixMode.pair:
         yield "augment.mix_mode has no effect: neither augment.mixup nor augment.cutmix is on"
+
+
+def _place_notes(c: Config) -> Iterator[str]:
+    r, defaults = c.resources, Resources()
+    unused = OF_SLURM if r.launcher == SUBMITIT_LOCAL else (*OF_SLURM, *OF_SUBMITIT) if not r.submits else ()
+    for key in unused:
+        if getattr(r, key) != getattr(defaults, key):
+            yield f"resources.{key} has no effect with resources={r.name}"

@@ -27,9 +27,9 @@ from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config import cells, ledger, rules
+from deit.config import cells, ledger, processes, rules
 from deit.config.compose import typed
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, printable
 from deit.config.mistakes import explain
 from deit.config.notes import notes_of
 from deit.config.schema import OF_SWEEP
@@ -45,7 +45,7 @@ class Preflight(Callback):
         with own_errors_end_the_program():
             given = typed_overrides(config.hydra)
             problems, notes = check(config)
-            problems += folder_problems("hydra.run.dir", config.hydra.run.dir)
+            problems += [*processes.problems(config), *folder_problems("hydra.run.dir", config.hydra.run.dir)]
             if config.init == OF_SWEEP and start_of(Path(config.hydra.run.dir)) is None:
                 problems.append(cells.no_origin(given))
             if problems:
@@ -175,7 +175,7 @@ def check_sweep(config: DictConfig) -> Grid:
                     problems.append(cells.no_origin(overrides))
                 else:
                     grid.starts[number] = origin
-        except HydraException as error:
+        except (ConfigError, HydraException) as error:
             problems, job_notes = [explain(error)], []
         notes.update(job_notes)
         if problems:
@@ -206,7 +206,7 @@ def refuse_drift(raw: DictConfig) -> None:
         frozen = frozen_run(Path(settings.runtime.output_dir))
     if not frozen.is_file():
         return
-    if found := ledger.difference(frozen.read_text(encoding="utf-8"), as_yaml(raw)):
+    if found := ledger.difference(ledger.kept_text(frozen), as_yaml(raw)):
         changes = "\n".join(found)
         raise ConfigError(
             f"the configuration has changed since this sweep was checked:\n{changes}\n"
@@ -226,14 +226,14 @@ def as_yaml(job: DictConfig) -> str:
 
 def say(notes: list[str]) -> None:
     """Print ``notes`` once for all processes of a run."""
-    if int(os.environ.get("LOCAL_RANK", 0)) == 0:  # the other processes of a run would say it again
+    if processes.rank() == 0:
         for note in notes:
             sys.stderr.write(f"note: {note}\n")
 
 
 def refuse(message: str) -> NoReturn:
     """End the program for a mistake of the user's."""
-    sys.stderr.write(message + "\n")
+    sys.stderr.write(f"{printable(message)}\n")
     raise SystemExit(EXIT_USER_ERROR)
 
 

@@ -256,6 +256,19 @@ def devices_fit_the_strategy(c: Config) -> Iterator[str]:
         yield "trainer.precision=16-mixed needs a GPU, but trainer.accelerator=cpu; pass trainer.precision=bf16-mixed"
 
 
+def devices_fit_the_resources(c: Config) -> Iterator[str]:
+    r, t = c.resources, c.trainer
+    for key, asked, here, given in (
+        ("devices", t.devices, "tasks_per_node", r.tasks_per_node),
+        ("num_nodes", t.num_nodes, "nodes", r.nodes),
+    ):
+        if r.submits and asked != given:
+            yield (
+                f"trainer.{key}={asked}, but resources={r.name} has resources.{here}={given}, which sets both; pass"
+                f" resources.{here}={asked} and leave trainer.{key} out"
+            )
+
+
 def extras_are_installed(c: Config) -> Iterator[str]:
     if c.data.kind is DataKind.hf and importlib.util.find_spec("datasets") is None:
         yield "data=hf needs the package datasets, which is not installed; type pip install 'deit[hf]'"
@@ -281,6 +294,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     views_have_an_answer_of_their_own,
     labels_suit_the_loss,
     devices_fit_the_strategy,
+    devices_fit_the_resources,
     extras_are_installed,
 )
 

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from omegaconf import MISSING
 
 from deit.config import layout
-from deit.config.execution import Logger, Optim, Resources, Trainer
+from deit.config.execution import Logger, Optim, Trainer
 from deit.config.material import Augment, Data, DataKind
 from deit.config.network import Model, Resampling, Resolution, Scale
+from deit.config.resources import Resources
 from deit.config.teaching import Distill, Teacher, TeacherSource
 
 PUBLISHED = "timm:"  # what `init` begins with where it names published weights and no file

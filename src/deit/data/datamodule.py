@@ -19,6 +19,7 @@ from deit.data.keys import Key
 from deit.data.order import EvalBatches, TrainBatches
 from deit.data.pixels.warps import kernels
 from deit.data.sources import DataSet, Split
+from deit.data.unreadable import Skipped
 from deit.data.views import EvalView, TrainView
 
 IGNORED_BY_WORKERS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
@@ -55,6 +56,7 @@ class KeyedData(LightningDataModule):
         self.image_size, self.batch_size, self.seed = image_size, batch_size, seed
         self.views = views
         self.num_classes = len(dataset.classes)
+        self.skipped = Skipped(data, dataset.classes)
         self.view = TrainView(augment, data, image_size=image_size)  # here, so that its mistakes are told at once
 
     @property
@@ -68,13 +70,14 @@ class KeyedData(LightningDataModule):
         Raises:
             ConfigError: if there are fewer pairs of images than devices.
         """
-        views = TrainViews(self.dataset.train.source, self.view, seed=self.seed)
-        return self._loader(views, self._train_batches(self._start()))
+        return self._loader(self._train_views(), self._train_batches(self._start()))
 
     def epoch_loader(self, epoch: int, wanted: Callable[[list[Key]], bool]) -> DataLoader:
         """Loader of one epoch's batches, of those whose keys are ``wanted``; the others are not rendered."""
-        views = TrainViews(self.dataset.train.source, self.view, seed=self.seed)
-        return self._loader(views, [keys for keys in self._train_batches((epoch, 0)) if wanted(keys)])
+        return self._loader(self._train_views(), [keys for keys in self._train_batches((epoch, 0)) if wanted(keys)])
+
+    def _train_views(self) -> TrainViews:
+        return TrainViews(self.dataset.train, self.view, seed=self.seed)
 
     @property
     def num_train_batches(self) -> int:
@@ -110,8 +113,7 @@ class KeyedData(LightningDataModule):
         """The first ``pairs`` pairs of an epoch on this device, finished as for training."""
         batches = self._train_batches((epoch, 0))
         keys = [key for batch in itertools.islice(batches, 2 * pairs) for key in batch][: 2 * pairs]
-        views = TrainViews(self.dataset.train.source, self.view, seed=self.seed)
-        raw = views.__getitems__(keys)
+        raw = self._train_views().__getitems__(keys)
         batch = self.on_after_batch_transfer(self.transfer_batch_to_device(raw, device, 0), 0)
         assert isinstance(batch, TrainBatch)
         return batch
@@ -134,7 +136,12 @@ class KeyedData(LightningDataModule):
     def transfer_batch_to_device(
         self, batch: RawBatch | EvalBatch, device: torch.device, dataloader_idx: int
     ) -> RawBatch | EvalBatch:
-        """Move what is computed with; keys and boxes are read on the CPU, without waiting for the device."""
+        """Move what is computed with; keys and boxes are read on the CPU, without waiting for the device.
+
+        Raises:
+            RunError: for images that cannot be read, if the run is not to go on without them.
+        """
+        self.skipped.hear(batch.faults)
         images, labels = (tensor.to(device, non_blocking=True) for tensor in (batch.images, batch.labels))
         return batch._replace(images=images, labels=labels)
 
@@ -164,11 +171,8 @@ class KeyedData(LightningDataModule):
 
     def _loader(self, dataset: TrainViews | EvalImages, batches: TrainBatches | EvalBatches | list) -> DataLoader:
         workers = self.data.workers
-        if workers:
-            atexit.unregister(_end_workers)
-            atexit.register(_end_workers)  # last, to be called first
-            if kernels is not None:
-                kernels.warm_up()  # before the workers are made, or each would do it
+        if workers and kernels is not None:
+            kernels.warm_up()  # before the workers are made, or each would do it
         return DataLoader(
             dataset,
             batch_sampler=cast(torch.utils.data.Sampler, batches),
@@ -181,15 +185,16 @@ class KeyedData(LightningDataModule):
         )
 
 
-def _end_workers() -> None:
-    """End what an error has left of them: Python would ask with SIGTERM, which they ignore, and wait for ever."""
-    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # torch takes the end of a worker for an error
-    for worker in multiprocessing.active_children():
-        worker.kill()
-
-
 def _start_worker(worker: int) -> None:
     """One thread a worker; signals are the main process's to answer, which ends its workers itself."""
     torch.set_num_threads(1)
     for name in IGNORED_BY_WORKERS:
         signal.signal(name, signal.SIG_IGN)
+
+
+@atexit.register
+def _end_workers() -> None:
+    """Kill the workers that an error has left: they ignore what multiprocessing sends, and it would wait for them."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # PyTorch would raise that a worker died
+    for worker in multiprocessing.active_children():
+        worker.kill()

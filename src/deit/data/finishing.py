@@ -47,7 +47,10 @@ def finish(raw: RawBatch, *, augment: Augment, data: Data, seed: int, num_classe
     targets = smooth_targets(raw.labels, num_classes, augment.smoothing)
     if mixes:
         targets = mix_targets(targets, mixes, partner)
-    return TrainBatch(images, targets, raw.views, raw.indices)
+    substituted = torch.isin(raw.indices, torch.tensor([fault.image for fault in raw.faults], dtype=torch.int64))
+    if mixes:
+        substituted = substituted | substituted[partner]
+    return TrainBatch(images, targets, raw.views, raw.indices, substituted)
 
 
 def normalised(images: Tensor, data: Data) -> Tensor:

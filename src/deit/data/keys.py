@@ -24,6 +24,7 @@ class Stream(IntEnum):
     MIX = 4
     STEP = 5
     SHOWN = 6
+    STAND_IN = 7
 
 
 @dataclass(frozen=True, slots=True)

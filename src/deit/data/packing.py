@@ -14,41 +14,38 @@ import os
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from functools import cached_property
 from pathlib import Path
 from typing import BinaryIO
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 from torch.utils.data import DataLoader, Dataset
 
-from deit.config.errors import ConfigError, RunError
-from deit.config.material import Data
+from deit.config.errors import ConfigError, RunError, written
+from deit.config.material import Data, OnError
 from deit.data.batches import as_it_is
+from deit.data.containment import refuse_links_out
 from deit.data.locking import only_one
-from deit.data.pixels.resize import resized
+from deit.data.packed_images import PIXELS, SIZES, PackedImages, read_sizes, shrunk
 from deit.data.sources import DataSet, ImageError, ImageSource
-from deit.data.sources.pictures import ArrayPicture
+from deit.data.unreadable import TRIED, Fault, all_lost, fault, listed
 
 log = logging.getLogger(__name__)
 
 FOLDER = Path("logs/packed")
-PIXELS, SIZES, IDENTITY = "pixels.u8", "sizes.i32", "identity.json"
+IDENTITY = "identity.json"
 SCHEMA = 1
 COMMITTED = 256  # images between two writes to disk: what a crash may lose
-CHECKED = 16  # images compared with their files when a pack is opened
-LARGEST_DIFFERENCE = 2.0  # grey levels, the mean over an image; other releases of a decoder stay below one
 SAID_EVERY = 10.0  # seconds
-NAMED = 20  # broken images in one message
+NOTHING = np.empty((0, 0, 3), np.uint8)  # in the place of an image that cannot be read
 
 
 def packed(dataset: DataSet, data: Data) -> DataSet:
     """``dataset`` with its training images as ``data.pack`` wants them; they are packed now if they never were.
 
     Raises:
-        ConfigError: if ``data.pack_path`` holds other images.
+        ConfigError: if ``data.pack_path`` holds other images, or is damaged.
         RunError: as `build`.
     """
     if data.packed_side is None:
@@ -61,8 +58,10 @@ def packed(dataset: DataSet, data: Data) -> DataSet:
     else:
         with only_one(folder.with_name(f"{folder.name}.lock"), f"packing the same images into {folder}"):
             claim(folder, identity)
-            build(source, data.packed_side, folder, workers=data.workers)
+            build(source, data, folder)
     images = PackedImages(source, folder)
+    if data.on_error is OnError.stop:
+        images.refuse_holes()
     images.check(data.packed_side)
     return replace(dataset, train=replace(dataset.train, source=images))
 
@@ -83,55 +82,9 @@ def folder_of(identity: Mapping[str, object], data: Data) -> Path:
     return FOLDER / f"{data.name}-{data.packed_side}-{digest[:12]}" if data.pack_path is None else Path(data.pack_path)
 
 
-class PackedImages:
-    """The images of ``source``, packed in ``folder``."""
-
-    def __init__(self, source: ImageSource, folder: Path) -> None:
-        self.source, self.labels = source, source.labels
-        self.path = folder / PIXELS
-        self.sizes = np.fromfile(folder / SIZES, np.int32).reshape(-1, 2)
-        self.ends = np.cumsum(self.sizes.astype(np.int64).prod(axis=1) * 3)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def __getstate__(self) -> dict[str, object]:
-        # A map that went to a loader process by pickling would be a copy of the whole file.
-        return {name: value for name, value in vars(self).items() if name != "_map"}
-
-    @cached_property
-    def _map(self) -> NDArray[np.uint8]:
-        return np.memmap(self.path, np.uint8, "r")
-
-    def pixels(self, index: int) -> NDArray[np.uint8]:
-        """(H, W, 3), not to be written to."""
-        height, width = (int(side) for side in self.sizes[index])
-        end = int(self.ends[index])
-        return self._map[end - 3 * height * width : end].reshape(height, width, 3)
-
-    def picture(self, index: int) -> ArrayPicture:
-        return ArrayPicture(self.pixels(index))
-
-    def image(self, index: int) -> Image.Image:
-        return Image.fromarray(self.pixels(index))
-
-    def describe(self, index: int) -> str:
-        return f"{self.source.describe(index)} (packed)"
-
-    def check(self, side: int) -> None:
-        """Compare a few images with those that they were made of.
-
-        Raises:
-            ConfigError: naming one that differs.
-        """
-        for index in np.linspace(0, len(self) - 1, CHECKED).astype(int).tolist():
-            made = shrunk(self.source, index, side)
-            same = made.shape == self.pixels(index).shape
-            if not same or np.abs(made.astype(np.int16) - self.pixels(index)).mean() > LARGEST_DIFFERENCE:
-                raise ConfigError(
-                    f"{self.path.parent} is not of the images there are now: {self.source.describe(index)} differs;"
-                    " delete that folder, and they are packed again"
-                )
+def _refuse_links(folder: Path) -> None:
+    for name in (PIXELS, SIZES, IDENTITY, f".{IDENTITY}"):
+        refuse_links_out(folder, folder / name)
 
 
 def identity_of(source: ImageSource, data: Data) -> dict[str, object]:
@@ -148,31 +101,23 @@ def claim(folder: Path, identity: Mapping[str, object]) -> None:
     Raises:
         ConfigError: if it holds something else.
     """
+    _refuse_links(folder)
     path = folder / IDENTITY
     text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = path.with_name(f".{IDENTITY}")
-        draft.write_text(text, encoding="utf-8")
-        draft.replace(path)
-    elif path.read_text(encoding="utf-8") != text:
+        with written(path, "nothing was packed yet"):
+            folder.mkdir(parents=True, exist_ok=True)
+            draft = path.with_name(f".{IDENTITY}")
+            draft.write_text(text, encoding="utf-8")
+            draft.replace(path)
+    elif path.read_bytes() != text.encode():
         raise ConfigError(
             f"data.pack_path={folder} holds other images, or of another size; pass another data.pack_path, or leave it"
             " out"
         )
 
 
-def shrunk(source: ImageSource, index: int, side: int) -> NDArray[np.uint8]:
-    """An image whose short side has at most ``side`` pixels: (H, W, 3)."""
-    picture = source.picture(index)
-    pixels = picture.rows(0, picture.height)
-    short = min(picture.height, picture.width)
-    if short <= side:
-        return pixels
-    return resized(pixels, side * picture.height // short, side * picture.width // short)
-
-
-class _Shrunk(Dataset[tuple[NDArray[np.uint8] | None, str]]):
+class _Shrunk(Dataset[NDArray[np.uint8] | Fault]):
     """Images from ``first`` on, or why there is none."""
 
     def __init__(self, source: ImageSource, side: int, first: int) -> None:
@@ -181,19 +126,24 @@ class _Shrunk(Dataset[tuple[NDArray[np.uint8] | None, str]]):
     def __len__(self) -> int:
         return len(self.source) - self.first
 
-    def __getitem__(self, position: int) -> tuple[NDArray[np.uint8] | None, str]:
+    def __getitem__(self, position: int) -> NDArray[np.uint8] | Fault:
+        index = self.first + position
         try:
-            return shrunk(self.source, self.first + position, self.side), ""
+            return shrunk(self.source, index, self.side)
         except ImageError as error:
-            return None, str(error)
+            return fault(self.source, index, error, lost=all_lost(self.source))
 
 
-def build(source: ImageSource, side: int, folder: Path, *, workers: int) -> None:
-    """Pack what is not packed yet, with so many processes besides this one; the bytes do not depend on their number.
+def build(source: ImageSource, data: Data, folder: Path) -> None:
+    """Pack what is not packed yet, with ``data.workers`` processes; the bytes do not depend on their number.
+
+    Images that cannot be read are left out under ``data.on_error=skip``: their sizes are zero.
 
     Raises:
-        RunError: naming the images that cannot be decoded, or why nothing can be written; what is packed is kept.
+        RunError: naming the images that cannot be read, or why nothing can be written; what is packed is kept.
     """
+    side, workers = data.packed_side, data.workers
+    assert side is not None, "asked for only where images are packed"
     sizes = folder / SIZES
     done = sizes.stat().st_size // 8 if sizes.is_file() else 0
     if done >= len(source):
@@ -207,27 +157,32 @@ def build(source: ImageSource, side: int, folder: Path, *, workers: int) -> None
         collate_fn=as_it_is,
         prefetch_factor=16 if workers else None,
     )
-    kept = np.fromfile(sizes, np.int32, 2 * done).reshape(-1, 2) if done else np.empty((0, 2), np.int32)
-    size = 3 * int(kept.astype(np.int64).prod(axis=1).sum())
-    try:
-        with _continued(folder / PIXELS, size) as pixels, _continued(sizes, 8 * done) as index:
-            broken = _write(_said(iter(loader), len(source) - done), pixels, index)
-    except OSError as error:  # a full disk, most likely
-        raise RunError(
-            f"{folder} takes no more ({error}); what is packed stays: make room and start again, or pass"
-            " data.pack_path=<folder elsewhere>"
-        ) from error
-    if broken:
-        more = f" and {len(broken) - NAMED} more" if len(broken) > NAMED else ""
-        raise RunError(
-            f"{len(broken)} of {len(source) - done} images cannot be packed:\n  "
-            + "\n  ".join(broken[:NAMED])
-            + f"{more}\nremove or mend them and start again: what is packed stays"
-        )
+    size = int(read_sizes(folder, done, whole=False)[1][-1]) if done else 0
+    leave_out = data.on_error is OnError.skip
+    kept = "what is packed stays, and data.pack_path=<folder> puts it elsewhere"
+    with (
+        written(folder / PIXELS, kept),
+        _continued(folder / PIXELS, size) as pixels,
+        _continued(sizes, 8 * done) as index,
+    ):
+        broken = _write(_said(iter(loader), len(source) - done), pixels, index, leave_out=leave_out)
+    told = f"{len(broken)} of {len(source) - done} images cannot be packed:\n{listed(broken)}\n"
+    if broken and leave_out:
+        log.warning(f"{told}they are left out")
+    elif broken:
+        raise RunError(f"{told}remove or mend them and start again: what is packed stays; or pass data.on_error=skip")
 
 
-def _write(images: Iterator[tuple[NDArray[np.uint8] | None, str]], pixels: BinaryIO, index: BinaryIO) -> list[str]:
-    """Append images, their sizes after their pixels; from the first broken one on only look for others."""
+def _write(
+    images: Iterator[NDArray[np.uint8] | Fault], pixels: BinaryIO, index: BinaryIO, *, leave_out: bool
+) -> list[str]:
+    """Append images, their sizes after their pixels; from the first broken one on only look for others.
+
+    leave_out: go on instead, with nothing in a broken one's place.
+
+    Raises:
+        RunError: if images are gone and not broken.
+    """
     broken: list[str] = []
     waiting: list[tuple[int, int]] = []
 
@@ -239,10 +194,16 @@ def _write(images: Iterator[tuple[NDArray[np.uint8] | None, str]], pixels: Binar
             os.fsync(file.fileno())
         waiting.clear()
 
-    for image, error in images:
-        if image is None:
-            broken.append(error)
-        elif not broken:
+    for image in images:
+        if isinstance(image, Fault):
+            if image.lost:
+                raise RunError(
+                    f"{image.why}, nor can {TRIED} others be read: bring the images back and start again: what is"
+                    " packed stays"
+                )
+            broken.append(image.why)
+            image = NOTHING
+        if leave_out or not broken:
             pixels.write(np.ascontiguousarray(image).tobytes())
             waiting.append((image.shape[0], image.shape[1]))
             if len(waiting) == COMMITTED:
@@ -258,7 +219,7 @@ def _continued(path: Path, size: int) -> BinaryIO:
     return file
 
 
-def _said(images: Iterator[tuple[NDArray[np.uint8] | None, str]], total: int) -> Iterator:
+def _said(images: Iterator[NDArray[np.uint8] | Fault], total: int) -> Iterator[NDArray[np.uint8] | Fault]:
     """``images``, and every now and then how many there were."""
     began = last = time.monotonic()
     for count, image in enumerate(images, 1):

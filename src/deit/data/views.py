@@ -73,7 +73,7 @@ class EvalView:
     """Renders the one view by which an image is evaluated: resize by ``1 / crop``, then centre crop."""
 
     def __init__(self, data: Data, *, image_size: int, crop: float) -> None:
-        self.kit = KITS[data.decode]
+        self.kit, self.image_size = KITS[data.decode], image_size
         resized = math.floor(image_size / crop)  # the official code: 224 / 0.875 = 256, 384 / 0.875 = 438
         self.transform = self.kit.evaluation(image_size, resized)
 

@@ -11,16 +11,18 @@ import json
 import os
 import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from deit.config.errors import ConfigError, RunError
+from deit.config.errors import ConfigError, RunError, written
+from deit.data.containment import refuse_links_out
 from deit.distillation import answers
 
 IDENTITY = "identity.json"
+KEPT = "the answers committed before are kept"
 DECISION = np.dtype(np.uint16)  # the class + 1; 0 where there is no answer
 MOST_CLASSES = 2**16 - 1  # what two bytes can name, but for that 0
 MOST_MAPS = 64  # each holds a file open, of which a process may have 1,024, and a run goes through views in order
@@ -47,7 +49,7 @@ class Bank:
         self, folder: Path, identity: Mapping[str, object], *, num_images: int, num_classes: int, top: int
     ) -> None:
         assert num_classes <= MOST_CLASSES, f"{num_classes} classes"
-        self.folder, self.num_images = folder, num_images
+        self.folder, self.num_images, self.num_classes = folder, num_images, num_classes
         self.kept = answers.kept(top, num_classes)
         self._maps: dict[tuple[int, str], np.ndarray] = {}
         self._pending: list[tuple[int, np.ndarray, np.ndarray]] = []
@@ -87,6 +89,13 @@ class Bank:
                 values[chosen] = self._field(view, name)[where]
         decisions = rows.pop("decision")
         assert decisions.all(), f"{self.folder} is asked for answers that it does not have"
+        named = [decisions - 1, *([rows["class"]] if "class" in rows else [])]
+        if any(classes.max(initial=0) >= self.num_classes for classes in named):
+            raise RunError(
+                f"{self.folder} is damaged: among the answers to views {np.unique(views.numpy()).tolist()} are classes"
+                f" beyond the {self.num_classes} there are; copy it again, or delete these views, which are then asked"
+                " for again"
+            )
         return self.kept.decode(decisions.astype(np.int64) - 1, rows)
 
     def write(self, views: Tensor, indices: Tensor, logits: Tensor) -> Tensor:
@@ -139,6 +148,7 @@ class Bank:
             if len(self._maps) >= MOST_MAPS:
                 self._maps.pop(next(iter(self._maps)))
             path, kind = self._path(view, name)
+            refuse_links_out(self.folder, path)
             found, whole = path.stat().st_size if path.is_file() else 0, kind.itemsize * self.num_images
             if found != whole:
                 raise RunError(
@@ -152,7 +162,8 @@ class Bank:
     def _store(self, view: int, name: str, where: np.ndarray, values: np.ndarray) -> None:
         """Write rows of a field. Others may make and fill the same file meanwhile, and no one empties it."""
         path, kind = self._path(view, name)
-        with _named(path):
+        with written(path, KEPT):
+            refuse_links_out(self.folder, path)
             path.parent.mkdir(exist_ok=True)
             path.touch()
             with path.open("r+b", buffering=0) as file:
@@ -164,19 +175,8 @@ class Bank:
 
     def _sync(self, view: int, name: str) -> None:
         path, _ = self._path(view, name)
-        with _named(path), path.open("r+b") as file:
+        with written(path, KEPT), path.open("r+b") as file:
             os.fsync(file.fileno())
-
-
-@contextmanager
-def _named(path: Path) -> Iterator[None]:
-    """Say which file a fault of the disk is about."""
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"{path}: {error.strerror}; the answers committed before are kept, and the same command goes on from there"
-        ) from error
 
 
 def _by_view(views: Tensor, indices: Tensor) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
@@ -191,16 +191,19 @@ def _claim(folder: Path, identity: Mapping[str, object]) -> None:
     """Write what the bank is of, or compare it with what stands there."""
     path = folder / IDENTITY
     if not path.is_file():
-        folder.mkdir(parents=True, exist_ok=True)
         draft = path.with_name(f".{IDENTITY}.{uuid.uuid4().hex}")
-        draft.write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        with suppress(FileExistsError):  # of several that come at once, the first one's word stands for all
-            path.hardlink_to(draft)
-        draft.unlink()
+        with written(path, "nothing was kept yet"):
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                draft.write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+                with suppress(FileExistsError):  # of several that come at once, the first one's word stands for all
+                    path.hardlink_to(draft)
+            finally:
+                draft.unlink(missing_ok=True)
     try:
         kept = json.loads(path.read_text(encoding="utf-8"))
         assert isinstance(kept, dict)
-    except (ValueError, AssertionError):
+    except (ValueError, RecursionError, AssertionError):
         raise ConfigError(f"{path} is no identity of a bank; pass another distill.bank_path=<folder>") from None
     asked = json.loads(json.dumps(identity))
     names = sorted(name for name in kept.keys() | asked.keys() if kept.get(name) != asked.get(name))

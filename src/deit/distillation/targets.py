@@ -7,6 +7,8 @@ from torch import Tensor
 
 from deit.config.errors import RunError
 from deit.config.teaching import BankMode
+from deit.data.batches import TrainBatch
+from deit.distillation import answers
 from deit.distillation.bank import Bank
 from deit.models.teachers import FrozenTeacher
 
@@ -21,8 +23,8 @@ class Targets(Protocol):
     num_replayed: int
     """Views whose answers were kept."""
 
-    def promise(self, images: Tensor, views: Tensor, indices: Tensor) -> Callable[[], Tensor]:
-        """Begin to find answers to (B, 3, H, W) images and return what waits for them.
+    def promise(self, batch: TrainBatch) -> Callable[[], Tensor]:
+        """Begin to find answers to a batch and return what waits for them.
 
         They are (B, K) logits; (B,) decisions where a bank keeps these alone.
         """
@@ -40,27 +42,33 @@ class LiveTargets:
         self.teacher = teacher
         self.num_asked = self.num_replayed = 0
 
-    def promise(self, images: Tensor, views: Tensor, indices: Tensor) -> Callable[[], Tensor]:
-        self.num_asked += len(views)
-        return self.teacher.promise(images)
+    def promise(self, batch: TrainBatch) -> Callable[[], Tensor]:
+        self.num_asked += len(batch.views)
+        return self.teacher.promise(batch.images)
 
     def commit(self) -> None:
         """Nothing is kept."""
 
 
 class BankTargets:
-    """The bank answers what it knows, as ``mode`` has it; the teacher the rest."""
+    """The bank answers what it knows, as ``mode`` has it; the teacher the rest.
+
+    What stands in for an image that cannot be read is the teacher's to answer, whatever the mode, and is not kept: the
+    bank is of the images, of which some may be mended later.
+    """
 
     def __init__(self, bank: Bank, teacher: FrozenTeacher, mode: BankMode) -> None:
         self.bank, self.teacher, self.mode = bank, teacher, mode
         self.num_asked = self.num_replayed = 0
         self._uncommitted = 0
 
-    def promise(self, images: Tensor, views: Tensor, indices: Tensor) -> Callable[[], Tensor]:
-        if self.mode is not BankMode.record and self.bank.known(views, indices):
+    def promise(self, batch: TrainBatch) -> Callable[[], Tensor]:
+        images, views, indices, own = batch.images, batch.views, batch.indices, ~batch.substituted
+        is_known = self.mode is not BankMode.record and self.bank.known(views[own], indices[own])
+        if is_known and bool(own.all()):
             self.num_replayed += len(views)
             return lambda: self.bank.read(views, indices).to(images.device)
-        if self.mode is BankMode.replay:
+        if self.mode is BankMode.replay and not is_known:
             raise RunError(
                 f"the bank {self.bank.folder} has no answer to view {int(views[0])} of image {int(indices[0])} or its"
                 " neighbours; pass distill.bank=auto to ask the teacher for what is missing"
@@ -69,14 +77,26 @@ class BankTargets:
         self.num_asked += len(views)
 
         def answer() -> Tensor:
+            logits = promised()
             # What is learnt from is what is kept: a run must not depend on which answers a bank already had.
-            kept = self.bank.write(views, indices, promised())
-            self._uncommitted += 1
-            if self._uncommitted >= COMMIT_EVERY:
-                self.commit()
-            return kept.to(images.device)
+            kept = self._kept(views[own], indices[own], None if is_known else logits[own.to(logits.device)])
+            if bool(own.all()):
+                return kept.to(images.device)
+            whole = (answers.decisions(logits) if kept.dim() == 1 else logits.float()).clone()
+            whole[own.to(whole.device)] = kept.to(whole.device)
+            return whole
 
         return answer
+
+    def _kept(self, views: Tensor, indices: Tensor, logits: Tensor | None) -> Tensor:
+        """The bank's answers; ``logits`` are written first, unless it has them."""
+        if logits is None:
+            return self.bank.read(views, indices)
+        kept = self.bank.write(views, indices, logits)
+        self._uncommitted += 1
+        if self._uncommitted >= COMMIT_EVERY:
+            self.commit()
+        return kept
 
     def commit(self) -> None:
         self.bank.commit()

@@ -1,5 +1,6 @@
 """One job, one process group: what a job changes in its process is undone before the next one starts."""
 
+import gc
 import os
 import sys
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
 from torch import distributed
 
+from deit.config.arguments import config_flags
 from deit.config.preflight import is_multirun, typed_overrides
 
 
@@ -23,6 +25,7 @@ def isolated_job() -> Iterator[None]:
     processes that nobody starts, so they go when the job ends.
     """
     argv, environment = list(sys.argv), dict(os.environ)
+    gc.collect()  # networks, data workers and files of the job before, which Lightning's parts hold in circles
     try:
         if is_multirun():
             _describe_as_single_run()
@@ -37,6 +40,7 @@ def isolated_job() -> Iterator[None]:
 
 def _describe_as_single_run() -> None:
     settings = cast(DictConfig, HydraConfig.get())
-    sys.argv[:] = [sys.argv[0], *typed_overrides(HydraConfig.get()), "hydra.mode=RUN"]
+    overrides = typed_overrides(HydraConfig.get())
+    sys.argv[:] = [sys.argv[0], *config_flags(sys.argv[1:]), *overrides, "hydra.mode=RUN"]
     with read_write(settings), open_dict(settings):
         settings.run.dir = settings.runtime.output_dir  # Lightning hands this on to the ranks

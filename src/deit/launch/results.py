@@ -3,13 +3,13 @@
 import sys
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import cast
 
 from deit.config import ledger
+from deit.config.errors import printable
 
 LONGEST = 300  # characters of an error that are shown; train.log has it all
 WIDTH = 120  # characters, where no terminal has a width of its own
-STATUSES = ("done", "failed", "preempted", "cut off", "not started")
+STATUSES = ("done", "failed", "preempted", "cut off", "queued", "not started")
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Results:
     """Why jobs of this process failed; some do before they have a run.json."""
     ended: set[int] = field(default_factory=set)
     """Jobs that came to an end in this process, well or not."""
+    queued: set[int] = field(default_factory=set)
+    """Jobs that go on without this process."""
     is_shown: bool = False
 
     def folder(self, number: int) -> Path:
@@ -43,10 +45,17 @@ class Results:
         """What is known of a job now."""
         if number in self.errors:
             return Outcome("failed", error=self.errors[number])
+        if number in self.queued:
+            return Outcome("queued")
         record = ledger.record(self.folder(number))
         status = str(record.get("status", "done" if number in self.ended else "not started"))
-        accuracy = cast(dict[str, float], record.get("metrics") or {}).get("test/acc1")
-        return Outcome("cut off" if status == "running" else status, accuracy, str(record.get("error") or ""))
+        metrics = record.get("metrics")
+        accuracy = metrics.get("test/acc1") if isinstance(metrics, dict) else None
+        return Outcome(
+            "cut off" if status == "running" else printable(status),
+            accuracy if isinstance(accuracy, (int, float)) else None,
+            printable(record.get("error") or ""),
+        )
 
     def show(self) -> int:
         """Print the table, once; returns the exit status: 0 if all jobs are done, else 1."""

@@ -3,8 +3,9 @@
 import atexit
 import logging
 import math
+import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -12,14 +13,17 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from deit.config import cells, ledger, preflight
+from deit.config import cells, ledger, preflight, processes
+from deit.config.arguments import config_flags
 from deit.config.compose import typed
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, RunError
 from deit.config.ledger import State
 from deit.config.preflight import Grid, refuse
-from deit.config.schema import Config
-from deit.launch import side_by_side
+from deit.config.resources import HERE, SUBMITIT_SLURM, Resources
+from deit.launch.queue import Place, run_all
 from deit.launch.results import Results
+from deit.launch.side_by_side import SideBySide, num_cores
+from deit.training.preemption import watched
 
 log = logging.getLogger(__name__)
 
@@ -35,16 +39,18 @@ class Sweep(Callback):
 
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         with preflight.own_errors_end_the_program():
-            is_job = preflight.frozen_run(Path(config.hydra.run.dir)).is_file()
-            if config.resources.jobs != 1 and not is_job:
-                preflight.say(
-                    [f"resources={config.resources.name}: a single run has nothing beside it; -m makes a sweep"]
-                )
+            if preflight.frozen_run(Path(config.hydra.run.dir)).is_file() or config.hydra.job.name != "train":
+                return
+            name = f"resources={config.resources.name}"
+            if config.resources.launcher != HERE and not config.plan:
+                refuse(f"{name} submits the jobs of a sweep, this is a single run; pass -m, or resources=local")
+            if config.resources.jobs != 1:
+                preflight.say([f"{name}: a single run has nothing beside it; -m makes a sweep"])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         with preflight.own_errors_end_the_program():
             grid = preflight.check_sweep(config)
-            if problems := grid.problems or list(_problems(config, grid)):
+            if problems := list(processes.sweep_problems()) or grid.problems or list(_problems(config, grid)):
                 refuse("\n".join(problems))
             preflight.say([*preflight.repeated(preflight.typed_overrides(config.hydra)), *grid.notes])
             if _is_grid(config):
@@ -70,18 +76,12 @@ class Sweep(Callback):
         sys.stdout.flush()
         self.results = Results(sweep, grid.jobs)
         atexit.register(self.results.show)  # an interrupted sweep says what is left
-        if configs[0].resources.jobs != 1:
-            self._run_side_by_side(config, configs[0], states, grid.starts)
-
-    def _run_side_by_side(
-        self, config: DictConfig, first: Config, states: list[State], starts: Mapping[int, int]
-    ) -> None:
-        assert self.results is not None
-        waiting = [number for number, state in enumerate(states) if state is not State.done]
-        at_once = first.resources.jobs or side_by_side.num_cores()
-        settings = [one for one in config.hydra.overrides.hydra if not one.startswith(_OF_THE_SWEEP)]
-        side_by_side.run_all(self.results, waiting, at_once=at_once, settings=settings, starts=starts)
-        raise SystemExit(self.results.show())
+        if configs[0].resources.own_processes:
+            waiting = [number for number, state in enumerate(states) if state is not State.done]
+            place, at_once = _place(config, self.results, configs[0].resources)
+            with watched():  # however this process is told to end, its jobs first write down how far they came
+                run_all(self.results, waiting, place, at_once=at_once, starts=grid.starts)
+            raise SystemExit(self.results.show())
 
     def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: object) -> None:
         with preflight.own_errors_end_the_program():
@@ -105,33 +105,54 @@ class Sweep(Callback):
                 raise SystemExit(status)
 
 
+def _place(config: DictConfig, results: Results, resources: Resources) -> tuple[Place, int | None]:
+    """Where the jobs run, and how many at once."""
+    own = [one for one in config.hydra.overrides.hydra if not one.startswith(_OF_THE_SWEEP)]
+    settings = [*config_flags(sys.argv[1:]), *own]
+    if not resources.submits:
+        return SideBySide(results, settings), resources.jobs or num_cores()
+    from deit.launch import cluster  # submitit is imported only where it is used
+
+    kind = cluster.InQueue if resources.launcher == SUBMITIT_SLURM else cluster.OnThisMachine
+    launcher = cluster.launcher_of(config, results.jobs[0])
+    return kind(results, settings, resources, launcher), resources.jobs
+
+
 def _is_grid(config: DictConfig) -> bool:
     return "BasicSweeper" in config.hydra.sweeper._target_
 
 
 def _problems(config: DictConfig, grid: Grid) -> Iterator[str]:
     """What hinders a sweep whose jobs are all right."""
-    asked = {(job.resources.name, job.resources.jobs) for job in grid.composed}
     if _is_grid(config):
         yield from preflight.undecided(preflight.typed_overrides(config.hydra))
     if len({job.plan for job in grid.composed}) > 1:
         yield "plan cannot vary within a sweep, which is planned or done as a whole; pass plan=true or plan=false"
-    if len(asked) > 1:
-        yield "resources cannot vary within a sweep: it has one place to run; pass resources=local or local_parallel"
-    elif any(jobs != 1 for _, jobs in asked) and not (_is_grid(config) and config.hydra.job.name == "train"):
+    asked = [typed(job).resources for job in grid.composed]
+    first = asked[0]
+    if any(other != first for other in asked):
+        yield "resources cannot vary within a sweep: it has one place to run; pass one of them, such as resources=local"
+    elif first.own_processes and not (_is_grid(config) and config.hydra.job.name == "train"):
         yield (
-            "jobs side by side are for grids of src/train.py; possible here: one after another;"
-            " pass resources=local resources.jobs=1"
+            f"resources={first.name} is for grids of src/train.py; possible here: one job after another; pass"
+            " resources=local resources.jobs=1"
         )
+    elif (chosen := config.hydra.runtime.choices["hydra/launcher"]) != first.launcher:
+        yield (
+            f"hydra/launcher={chosen} does not go with resources={first.name}; leave it out, and pass resources=local,"
+            " local_parallel, submitit_local, slurm_1x1, slurm_1x8 or slurm_2x8"
+        )
+    elif first.launcher == SUBMITIT_SLURM and not config.plan and shutil.which("sbatch") is None:
+        yield f"resources={first.name} needs SLURM's sbatch, which is not on this machine; pass resources=local"
 
 
 def _told(error: Exception) -> str:
-    return str(error) if isinstance(error, ConfigError) else f"{type(error).__name__}: {error}"
+    return str(error) if isinstance(error, (ConfigError, RunError)) else f"{type(error).__name__}: {error}"
 
 
 def _log(number: int, error: Exception) -> None:
     """Into the job's train.log and onto the terminal: the other jobs go on, and the table has only its first lines."""
     trace = None
-    if not isinstance(error, ConfigError) and error.__traceback__ is not None:
+    if not isinstance(error, (ConfigError, RunError)) and error.__traceback__ is not None:
         trace = (type(error), error, error.__traceback__.tb_next)  # the first frame is Hydra's
     log.error(f"#{number} failed: {_told(error)}", exc_info=trace)

@@ -1,5 +1,6 @@
 """Weights files: read without executing anything, written whole or not at all."""
 
+import hashlib
 import json
 import os
 import zipfile
@@ -13,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, RunError, written
 
 State = dict[str, Tensor]
 
@@ -22,9 +23,10 @@ _WRAPPERS = ("module.", "model.", "network.", "student.", "net.")  # what DDP an
 _STUDENT = "student.net."  # where our Lightning checkpoints keep the student
 _AVERAGE = "average.module.net."  # and where the average of its weights
 _CONVERT = (
-    "keep the tensors alone, in a process that trusts the file: "
+    "keep the tensors alone, on a machine that may trust the file: "
     "torch.save({'model': torch.load(<file>, weights_only=False)['model']}, <new file>)"
 )
+_DIGEST = "sha256"  # a string beside the others in files of ours, for safetensors has no checksum
 
 
 def read_state(path: str | Path, *, ema: bool = False) -> State:
@@ -51,6 +53,11 @@ def read_state(path: str | Path, *, ema: bool = False) -> State:
             f" {', '.join(_CONTAINERS)}; {_CONVERT}"
         )
     state = {str(name).replace("_orig_mod.", ""): tensor for name, tensor in content.items()}
+    if spoilt := [name for name, tensor in state.items() if tensor.is_floating_point() and bool(tensor.isnan().any())]:
+        raise ConfigError(
+            f"{path} holds weights that are no numbers (NaN): {', '.join(spoilt[:3])}"
+            f"{f' and {len(spoilt) - 3} more' if len(spoilt) > 3 else ''}; its training had failed: pass another file"
+        )
     ours = any(name.startswith(_STUDENT) for name in state)
     if ema and "model_ema" not in held and not any(name.startswith(_AVERAGE) for name in state):
         raise _no_average(path)
@@ -65,25 +72,62 @@ def _no_average(path: Path) -> ConfigError:
 
 
 def _read_safetensors(path: Path) -> State:
+    metadata = read_metadata(path)
+    recorded = metadata.pop(_DIGEST, None)
     try:
-        return load_file(path)
-    except (SafetensorError, OSError) as fault:
-        raise ConfigError(f"{path} is no safetensors file ({fault}); pass another, or make it anew") from None
+        state = load_file(path)
+    except Exception as fault:  # on damaged bytes it raises more than its own kind
+        raise _no_safetensors(path, fault) from None
+    if recorded not in (None, _digest(state, metadata)):
+        raise ConfigError(
+            f"{path} is damaged: it does not hold what it was written with; copy it again, or make it anew"
+        )
+    return state
 
 
-def read_torch(path: Path) -> object:
-    """The plain data and tensors of a file that torch wrote, on the CPU; raises ConfigError as `read_state`."""
+def _no_safetensors(path: Path, fault: Exception) -> ConfigError:
+    return ConfigError(f"{path} is no safetensors file ({fault}); pass another, or make it anew")
+
+
+def _digest(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
+    """SHA-256 of tensors and strings with their names, whatever their order."""
+    digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
+    for name, tensor in sorted(state.items()):
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def read_torch(path: Path, *, way_out: str = _CONVERT) -> object:
+    """What torch.save wrote, on the CPU.
+
+    way_out: what to do about a file that cannot be read without executing code.
+
+    Raises ConfigError, naming the file, for that, for damage, and for what is no such file.
+    """
     try:
+        # Files from before torch 1.6 are no zip archives: they cannot be mapped and have no checksums.
+        is_zip = zipfile.is_zipfile(path)
+        if is_zip:
+            _refuse_damage(path)
         # The official code stores its command line beside the weights: a Namespace is data, not code.
         with torch.serialization.safe_globals([Namespace]):
-            # Files from before torch 1.6 are no zip archives and cannot be mapped.
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
     except UnpicklingError as fault:
         reason = next((line for line in str(fault).splitlines() if "GLOBAL" in line), "it is no pickle of tensors")
-        raise ConfigError(f"{path} was refused: reading it could run code ({reason.strip()}); {_CONVERT}") from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, IndexError) as fault:
+        raise ConfigError(f"{path} was refused: reading it could run code ({reason.strip()}); {way_out}") from None
+    except ConfigError:
+        raise
+    except Exception as fault:  # on damaged bytes torch's readers raise nearly anything
         reason = (str(fault).splitlines() or [type(fault).__name__])[0]
         raise ConfigError(f"{path} is no checkpoint ({reason}); pass a .pth, .safetensors or .ckpt file") from None
+
+
+def _refuse_damage(path: Path) -> None:
+    """Compare the checksums of an archive, at 3 GB a second, for torch.load does not."""
+    with zipfile.ZipFile(path) as archive:
+        if (damaged := archive.testzip()) is not None:
+            raise ConfigError(f"{path} is damaged: {damaged} in it has another checksum; copy or download it again")
 
 
 def _bare(state: State, part: str) -> State:
@@ -95,16 +139,22 @@ def _bare(state: State, part: str) -> State:
 
 
 def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
-    """Tensors and strings as a safetensors file: after a crash, the old file or the new one, never half of one."""
+    """Tensors and strings as a safetensors file: after a crash, the old file or the new one, never half of one.
+
+    Raises RunError, naming the file, if the disk does not take it.
+    """
     path = Path(path)
     draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     # Clones, because safetensors refuses tensors that share memory, as those of tied or flattened modules do.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_dict.items()}
     try:
-        save_file(tensors, draft, dict(metadata))
-        with draft.open("rb") as file:
-            os.fsync(file.fileno())
-        draft.replace(path)
+        with written(path, "there is nothing of it"):
+            save_file(tensors, draft, {**metadata, _DIGEST: _digest(tensors, metadata)})
+            with draft.open("rb") as file:
+                os.fsync(file.fileno())
+            draft.replace(path)
+    except SafetensorError as fault:  # what a full disk is to safetensors
+        raise RunError(f"{path} cannot be written ({fault}); make room for {path.parent} and start again") from fault
     finally:
         draft.unlink(missing_ok=True)
 
@@ -117,5 +167,5 @@ def read_metadata(path: str | Path) -> dict[str, str]:
     try:
         with safe_open(path, framework="pt") as file:
             return dict(file.metadata() or {})
-    except (SafetensorError, OSError, json.JSONDecodeError) as fault:
-        raise ConfigError(f"{path} is no safetensors file ({fault}); pass another, or make it anew") from None
+    except Exception as fault:  # as above
+        raise _no_safetensors(path, fault) from None

@@ -4,12 +4,15 @@ Shapes: B batch, H height, W width, S the side a network asks for.
 """
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+LARGEST_IMAGE = 4096  # pixels a side; no classifier of timm sees more than 1,024
 
 
 @dataclass(frozen=True)
@@ -30,12 +33,24 @@ class Inputs:
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, str]) -> "Inputs | None":
-        """What `metadata` wrote; None where a file carries no such record."""
+        """What `metadata` wrote; None where a file carries no such record.
+
+        Raises:
+            ValueError: for a record that says nothing sensible.
+        """
         if not {"mean", "std", "image_size"} <= metadata.keys():
             return None
-        mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
-        size = json.loads(metadata["image_size"])
-        return cls(mean, std, None if size is None else int(size))
+        try:
+            mean, std = (tuple(map(float, json.loads(metadata[key]))) for key in ("mean", "std"))
+            size = json.loads(metadata["image_size"])
+            found = cls(mean, std, None if size is None else int(size))
+        except (TypeError, RecursionError) as error:
+            raise ValueError(str(error)) from None
+        if not (len(mean) == len(std) == 3 and all(map(math.isfinite, mean)) and all(0 < s < math.inf for s in std)):
+            raise ValueError(f"mean {mean} and std {std} are not of three channels")
+        if found.image_size is not None and not 0 < found.image_size <= LARGEST_IMAGE:
+            raise ValueError(f"an image has no {found.image_size} pixels a side")
+        return found
 
 
 class Preprocess(nn.Module):

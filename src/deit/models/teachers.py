@@ -130,7 +130,7 @@ def build_teacher(
         net = _pretrained(teacher, record, inputs, num_classes)
     elif source is TeacherSource.checkpoint:
         path = _checkpoint(teacher)
-        recorded = Inputs.from_metadata(read_metadata(path))
+        recorded = _recorded(path)
         inputs = _sized(recorded or (given if scale.shrink > 1 else published), teacher, image_size)
         net = _from_file(teacher, scale, record, inputs, num_classes, path)
     else:
@@ -138,6 +138,13 @@ def build_teacher(
         net = _fresh(teacher, scale, record, inputs, num_classes)
     data = (mean, std) if normalised else None
     return TeacherNetwork(net, Preprocess(inputs.mean, inputs.std, inputs.image_size, given=data))
+
+
+def _recorded(path: str) -> Inputs | None:
+    try:
+        return Inputs.from_metadata(read_metadata(path))
+    except ValueError as fault:
+        raise ConfigError(f"{path} is damaged: it does not say what its network sees ({fault}); make it anew") from None
 
 
 def _sized(inputs: Inputs, teacher: Teacher, student_size: int) -> Inputs:

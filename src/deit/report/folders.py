@@ -16,7 +16,7 @@ from typing import cast
 
 import yaml
 
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, printable
 from deit.report.predictions import Predictions, read_predictions
 
 SCHEMA = 1
@@ -112,7 +112,7 @@ def read(folders: Sequence[Path]) -> tuple[list[Run], list[Damaged]]:
     found: dict[Path, str] = {}
     for folder in folders:
         for path in run_folders(folder):
-            found.setdefault(path.resolve(), _shown(Path(folder.resolve().name) / path.relative_to(folder)))
+            found.setdefault(path.resolve(), printable(Path(folder.resolve().name) / path.relative_to(folder)))
     if not found:
         raise ConfigError(
             f"no runs in {', '.join(map(str, folders))}: no folder there has a {RECORD};"
@@ -148,15 +148,15 @@ def read_run(path: Path, name: str) -> Run | Damaged:
     return Run(
         path=path,
         name=name,
-        status=_shown(record["status"]),
+        status=printable(record["status"]),
         config=config,
-        overrides=[_shown(item) for item in _as_list(record.get("overrides"))],
+        overrides=[printable(item) for item in _as_list(record.get("overrides"))],
         metrics=_numbers(record.get("metrics")),
         timing=_numbers(record.get("timing")),
         parameters=parameters if isinstance(parameters := record.get("parameters"), int) else None,
         token_cosine=_all_numbers(record.get("token_cosine")),
-        environment={k: _shown(v) for k, v in _as_dict(record.get("environment")).items() if k in ENVIRONMENT},
-        error=None if record.get("error") is None else _shown(record["error"]),
+        environment={k: printable(v) for k, v in _as_dict(record.get("environment")).items() if k in ENVIRONMENT},
+        error=None if record.get("error") is None else printable(record["error"]),
         dry_run=record.get("dry_run") is True or limited,
         curves=curves,
         problem=problem,
@@ -205,7 +205,7 @@ def _config(file: Path) -> dict[str, object]:
 
 def _leaves(node: Mapping[object, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     for name, value in node.items():
-        key = f"{prefix}{_shown(name)}"
+        key = f"{prefix}{printable(name)}"
         if isinstance(value, dict):
             yield from _leaves(value, f"{key}.")
         elif isinstance(value, list):
@@ -215,12 +215,7 @@ def _leaves(node: Mapping[object, object], prefix: str = "") -> Iterator[tuple[s
 
 
 def _plain(value: object) -> object:
-    return value if value is None or isinstance(value, (int, float)) else _shown(value)
-
-
-def _shown(value: object) -> str:
-    """``value`` as a text without what commands a terminal or cannot be encoded."""
-    return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in str(value))
+    return value if value is None or isinstance(value, (int, float)) else printable(value)
 
 
 def _curves(file: Path) -> tuple[dict[str, Curve], str | None]:
@@ -264,7 +259,7 @@ def _all_numbers(value: object) -> list[float]:
 
 
 def _as_dict(value: object) -> dict[str, object]:
-    return {_shown(key): item for key, item in value.items()} if isinstance(value, dict) else {}
+    return {printable(key): item for key, item in value.items()} if isinstance(value, dict) else {}
 
 
 def _as_list(value: object) -> list[object]:
@@ -272,4 +267,4 @@ def _as_list(value: object) -> list[object]:
 
 
 def _one_line(error: BaseException) -> str:
-    return " ".join(_shown(error).split()) or type(error).__name__
+    return " ".join(printable(error).split()) or type(error).__name__

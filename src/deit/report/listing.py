@@ -5,7 +5,7 @@ import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, printable
 from deit.config.preflight import EXIT_USER_ERROR
 from deit.report.folders import METRICS, RECORD, Run, read
 from deit.report.texts import NOTHING, count_statuses
@@ -85,7 +85,7 @@ def _date(runs: Sequence[Run]) -> str:
 def _name(path: Path) -> str:
     """As it would be typed here."""
     here = Path.cwd()
-    return str(path.relative_to(here)) if path.is_relative_to(here) else str(path)
+    return printable(path.relative_to(here) if path.is_relative_to(here) else path)
 
 
 def aligned(lines: Sequence[Line]) -> str:

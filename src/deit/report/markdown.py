@@ -31,7 +31,7 @@ def markdown(contents: Contents) -> str:
 
 def _lines(contents: Contents) -> Iterator[str]:
     yield "# Report\n"
-    yield f"{count_statuses(contents.runs)}. `report.html` has curves, filters and the command of every run.\n"
+    yield f"{escaped(count_statuses(contents.runs))}. `report.html` has curves, filters and the command of every run.\n"
     if contents.tables:
         yield f"## The paper's tables\n\n{HOW_TO_READ}\n"
     for filled in contents.tables:
@@ -42,7 +42,7 @@ def _lines(contents: Contents) -> Iterator[str]:
     if contents.plots or contents.not_drawn:
         yield "## Plots\n"
     for plot in contents.plots:
-        yield f"![{plot.title}](plots/{plot.name}.png)\n\n{plot.about}\n"
+        yield f"![{escaped(plot.title)}](plots/{plot.name}.png)\n\n{plot.about}\n"
     yield from (f"- {line}" for line in contents.not_drawn)
     yield from _unfinished(contents)
 

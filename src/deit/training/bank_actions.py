@@ -10,9 +10,10 @@ from pathlib import Path
 import torch
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 from torch import Tensor
 
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, printable
 from deit.config.schema import Config
 from deit.config.teaching import BankMode, KLReduction
 from deit.data.batches import TrainBatch
@@ -24,6 +25,7 @@ from deit.distillation.bank import IDENTITY, Bank
 from deit.distillation.targets import BankTargets
 from deit.models.teachers import FrozenTeacher
 from deit.training import banks, probe, teachers
+from deit.training.faults import explained
 from deit.training.plan import WIDTH
 from deit.training.run import configure_torch, keyed_data, suited
 
@@ -46,12 +48,14 @@ def work(action: str, config: Config) -> float:
     if action == "build" and config.trainer.world_size > 1:
         raise ConfigError(_one_device(config))
     configure_torch(config)
-    dataset = packed(open_dataset(config.data), config.data)
+    dataset = open_dataset(config.data)
     config = suited(config, dataset)
-    teacher = teachers.obtain(config, dataset)
-    assert teacher is not None, "the rules refuse distillation without a teacher"
-    bank = banks.opened(config, dataset, teacher, must_exist=action != "build")
-    return {"build": build, "verify": verify, "stats": stats}[action](config, dataset, teacher, bank)
+    with explained(config):
+        dataset = packed(dataset, config.data)
+        teacher = teachers.obtain(config, dataset)
+        assert teacher is not None, "the rules refuse distillation without a teacher"
+        bank = banks.opened(config, dataset, teacher, must_exist=action != "build")
+        return {"build": build, "verify": verify, "stats": stats}[action](config, dataset, teacher, bank)
 
 
 def build(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) -> float:
@@ -71,7 +75,7 @@ def build(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) 
             batch = data.on_after_batch_transfer(data.transfer_batch_to_device(raw, torch.device(device), 0), 0)
             assert isinstance(batch, TrainBatch)
             with probe.precision(config, device):
-                asked.promise(batch.images, batch.views, batch.indices)()
+                asked.promise(batch)()
         asked.commit()
         speed = asked.num_asked / (time.perf_counter() - began)
         log.info(f"bank {bank.folder}: epoch {done} of {len(mine)}, {asked.num_asked} answers, {speed:,.0f} a second")
@@ -152,10 +156,14 @@ def show_all() -> float:
     table = Table("bank", "teacher", "method", "views", "size", title=str(banks.FOLDER))
     found = sorted(banks.FOLDER.glob(f"*/{IDENTITY}"))
     for path in found:
-        known = json.loads(path.read_text(encoding="utf-8"))
-        method = f"soft, {known['logits']} logits" if known["logits"] else "hard"
+        try:
+            known = json.loads(path.read_text(encoding="utf-8"))
+            teacher, method = str(known["teacher"]), f"soft, {known['logits']} logits" if known["logits"] else "hard"
+        except (ValueError, RecursionError, KeyError, TypeError):
+            teacher, method = f"{IDENTITY} is damaged", ""
         views = len(list(path.parent.glob("view_*")))
-        table.add_row(path.parent.name, str(known["teacher"]), method, str(views), _size(path.parent))
+        cells = (path.parent.name, teacher, method, str(views), _size(path.parent))
+        table.add_row(*(Text(printable(cell)) for cell in cells))
     CONSOLE.print(table if found else f"no bank below {banks.FOLDER}; python src/bank.py build distill=hard makes one")
     return float(len(found))
 

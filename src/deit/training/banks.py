@@ -54,10 +54,9 @@ def opened(config: Config, dataset: DataSet, teacher: FrozenTeacher, *, must_exi
     Raises:
         ConfigError: as `targets`.
     """
-    top = config.distill.bank_logits if config.distill.method is Method.soft else 0
+    top = _top(config)
     what = identity(config, dataset, teacher, top)
-    name = f"{config.data.name}-{teacher.name}-{compose.digest(what)[:12]}"
-    folder = FOLDER / name if config.distill.bank_path is None else Path(config.distill.bank_path)
+    folder = _folder(config, teacher, what)
     if must_exist and not folder.is_dir():
         raise ConfigError(
             f"there is no bank {folder} of these data, views and teacher; pass distill.bank=auto to make it, or the"
@@ -65,6 +64,22 @@ def opened(config: Config, dataset: DataSet, teacher: FrozenTeacher, *, must_exi
         )
     source = dataset.train.source
     return Bank(folder, what, num_images=len(source), num_classes=len(dataset.classes), top=top)
+
+
+def folder_of(config: Config, dataset: DataSet, teacher: FrozenTeacher) -> Path:
+    """Where the bank of what ``config`` asks of ``teacher`` lies, or would."""
+    return _folder(config, teacher, identity(config, dataset, teacher, _top(config)))
+
+
+def _folder(config: Config, teacher: FrozenTeacher, what: dict[str, object]) -> Path:
+    if config.distill.bank_path is not None:
+        return Path(config.distill.bank_path)
+    return FOLDER / f"{config.data.name}-{teacher.name}-{compose.digest(what)[:12]}"
+
+
+def _top(config: Config) -> int:
+    """Logits kept of an answer: hard labels need none."""
+    return config.distill.bank_logits if config.distill.method is Method.soft else 0
 
 
 def identity(config: Config, dataset: DataSet, teacher: FrozenTeacher, top: int) -> dict[str, object]:
@@ -75,7 +90,7 @@ def identity(config: Config, dataset: DataSet, teacher: FrozenTeacher, top: int)
     made_by = fast.releases() if config.data.decode is Decode.fast else {}
     return {
         "schema": SCHEMA,
-        "data": teachers.data_identity(dataset),
+        "data": teachers.data_identity(dataset, config.data),
         "images": len(dataset.train.source),
         "colours": [*config.data.mean, *config.data.std],
         "image size": config.image_size,
@@ -140,10 +155,12 @@ def asked_again(
     """
     for epoch in epochs:
         batch = data.rendered(epoch, CHECKED_PAIRS, device)
-        if bank.known(batch.views, batch.indices):
+        own = ~batch.substituted
+        views, indices = batch.views[own], batch.indices[own]
+        if len(views) and bank.known(views, indices):
             with probe.precision(config, device.type):
-                live = teacher.answer(batch.images)
-            yield live, bank.read(batch.views, batch.indices).to(device)
+                live = teacher.answer(batch.images[own.to(device)])
+            yield live, bank.read(views, indices).to(device)
 
 
 def compare(bank: Bank, answers: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, int]:

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch import Tensor, distributed
 
-from deit.config.errors import ConfigError, RunError
+from deit.config.errors import ConfigError, written
 from deit.config.execution import Trainer as Settings
 from deit.models.files import read_torch
 from deit.training.preemption import Preempted, Signals
@@ -26,6 +26,8 @@ PROGRESS = "progress"
 """Key of a checkpoint under which what each device had counted and averaged is."""
 
 LAST, PREVIOUS, NEXT = "last.ckpt", "previous.ckpt", "next.ckpt"
+
+WAY_OUT = "pass resume=<a checkpoint that src/train.py has written>, or resume=never"
 
 
 def is_whole(file: Path) -> bool:
@@ -64,7 +66,7 @@ def step_of(file: Path) -> int:
     Raises:
         ConfigError: if ``file`` is no checkpoint of a run of ours.
     """
-    content = read_torch(file)
+    content = read_torch(file, way_out=WAY_OUT)
     if not isinstance(content, Mapping) or PROGRESS not in content:
         raise ConfigError(
             f"{file} is no checkpoint that a run can go on from; possible are last.ckpt and best.ckpt of a run's"
@@ -90,32 +92,26 @@ class CheckpointFiles(TorchCheckpointIO):
         """
         path = Path(path)
         draft = path.with_name(f".{path.name}.tmp")
-        try:
-            with draft.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-            _sync_folder(path.parent)
-        except (OSError, RuntimeError) as error:  # torch wraps what the file raises
-            draft.unlink(missing_ok=True)
-            fault = error if isinstance(error, OSError) else error.__context__
-            why = fault.strerror if isinstance(fault, OSError) else str(error).splitlines()[0]
-            raise RunError(
-                f"{path} was not written: {why}; checkpoints written before are whole, and the same command goes on"
-                " from the last of them"
-            ) from error
+        with written(path, "checkpoints written before are whole"):
+            try:
+                with draft.open("wb") as file:
+                    torch.save(checkpoint, file)
+                    file.flush()
+                    os.fsync(file.fileno())
+                draft.replace(path)
+                _sync_folder(path.parent)
+            except RuntimeError as error:  # what a file raises, torch puts another around
+                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+            finally:
+                draft.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: str | Path, *args: object, **kwargs: object) -> dict[str, Any]:
         """Read a checkpoint.
 
         Raises:
-            RunError: if it is damaged.
+            ConfigError: if it is damaged, or could not be read without executing code.
         """
-        if not is_whole(Path(path)):
-            raise RunError(
-                f"{path} is damaged: its checksums do not agree; pass resume=never to start from the beginning"
-            )
+        read_torch(Path(path), way_out=WAY_OUT)  # which names the file and compares checksums, unlike Lightning's way
         return super().load_checkpoint(path, *args, **kwargs)  # pyright: ignore[reportArgumentType] - handed on
 
 

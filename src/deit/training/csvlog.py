@@ -9,13 +9,14 @@ from pathlib import Path
 from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
+from deit.config.errors import ConfigError, printable
 from deit.training.folder import write_atomically
 
 Row = dict[str, str]
 
 
 class MetricsFile(Logger):
-    """Lightning logger that appends rows to ``metrics.csv``.
+    """Lightning logger that adds rows to ``metrics.csv``.
 
     What is logged at the same step lands in the same row. A new name adds a column. A run that is
     resumed from a step forgets the rows after it, so that none is missing and none is double.
@@ -37,13 +38,28 @@ class MetricsFile(Logger):
 
     @rank_zero_only
     def resume_at(self, step: int) -> None:
-        """Take up the rows of an earlier process that were logged before ``step``."""
-        if self.path.is_file():
-            with self.path.open(newline="", encoding="utf-8") as file:
-                reader = csv.DictReader(file)
-                self.rows = [row for row in reader if int(row["step"]) < step]
-                self.columns = list(reader.fieldnames or self.columns)
+        """Take up the rows of an earlier process that were logged before ``step``.
+
+        Raises:
+            ConfigError: if they are damaged.
+        """
+        if step and self.path.is_file():
+            try:
+                self._read(step)
+            except (ValueError, KeyError, TypeError, csv.Error) as error:
+                raise ConfigError(
+                    f"{self.path} is damaged ({printable(error)}); delete it, and the rows before step {step} are lost"
+                ) from None
         self._rewrite()
+
+    def _read(self, step: int) -> None:
+        with self.path.open(newline="", encoding="utf-8") as file:
+            reader = csv.DictReader(file, strict=True)
+            rows = list(reader)
+        if any(None in row for row in rows):
+            raise ValueError("a row has more cells than the header")
+        self.rows = [row for row in rows if int(row["step"]) < step]
+        self.columns = list(reader.fieldnames or self.columns)
 
     @rank_zero_only
     def log_hyperparams(self, params: dict[str, object] | Namespace, *args: object, **kwargs: object) -> None:
@@ -52,18 +68,12 @@ class MetricsFile(Logger):
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         values = {name: f"{value:.10g}" for name, value in metrics.items()} | {"step": str(step or 0)}
-        same_row = bool(self.rows) and self.rows[-1]["step"] == values["step"]
-        if same_row:
+        if self.rows and self.rows[-1]["step"] == values["step"]:
             self.rows[-1].update(values)
         else:
             self.rows.append(values)
-        new = [name for name in values if name not in self.columns]
-        self.columns += new
-        if same_row or new:
-            self._rewrite()
-        else:
-            with self.path.open("a", newline="", encoding="utf-8") as file:
-                csv.DictWriter(file, self.columns, restval="").writerow(values)
+        self.columns += [name for name in values if name not in self.columns]
+        self._rewrite()  # a row that is appended could be cut in its middle by a full disk or a kill
 
     def _rewrite(self) -> None:
         text = io.StringIO(newline="")

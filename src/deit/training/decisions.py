@@ -32,7 +32,32 @@ class TeacherDecisions:
         if not all(key in self.known for key in keys):
             answered = self.teacher.answer(batch.images).argmax(dim=-1).tolist()
             self.known.update(zip(keys, answered, strict=True))
-        return torch.tensor([self.known[key] for key in keys], device=batch.images.device)
+        return torch.tensor([self.known[key] for key in keys], dtype=torch.int64, device=batch.images.device)
+
+
+def measured(
+    decisions: TeacherDecisions, data: KeyedData, device: torch.device, *, limit: int | None = None
+) -> tuple[float, int]:
+    """Percentages summed over this device's validation images, 100 for each that is right, and how many there are.
+
+    limit: batches; None: all.
+    """
+    right, total = 0.0, 0
+    for loaded in itertools.islice(data.val_dataloader(), limit):
+        batch = data.on_after_batch_transfer(data.transfer_batch_to_device(loaded, device, 0), 0)
+        assert isinstance(batch, EvalBatch)
+        right += float(metrics.correct_decisions(decisions.of(batch, "val"), batch.labels).sum())
+        total += len(batch.labels)
+    return right, total
+
+
+def knows_nothing(teacher: str, data: KeyedData, accuracy: float, guess: float) -> str:
+    """What to say of a teacher that is no better than always naming the most frequent class."""
+    return (
+        f"teacher={teacher} is right on {accuracy:.2f} % of the validation images, no better than chance"
+        f" ({guess:.2f} %): its classes are not those of data={data.data.name}, or it never learnt; pass"
+        " teacher.source=fit, teacher.checkpoint=<file of a teacher for these data>, or distill=none"
+    )
 
 
 class TeacherCheck(Callback):
@@ -47,13 +72,7 @@ class TeacherCheck(Callback):
         Raises:
             ConfigError: if it is no better than always naming the most frequent class.
         """
-        right = total = 0.0
-        for loaded in itertools.islice(self.data.val_dataloader(), self.limit):
-            moved = self.data.transfer_batch_to_device(loaded, pl_module.device, 0)
-            batch = self.data.on_after_batch_transfer(moved, 0)
-            assert isinstance(batch, EvalBatch)
-            right += float(metrics.correct_decisions(self.decisions.of(batch, "val"), batch.labels).sum())
-            total += len(batch.labels)
+        right, total = measured(self.decisions, self.data, pl_module.device, limit=self.limit)
         sums = trainer.strategy.reduce(torch.tensor([right, total], device=pl_module.device), reduce_op="sum")
         accuracy = float(sums[0] / sums[1])
         guess = metrics.chance(torch.from_numpy(self.data.dataset.val.labels), self.data.num_classes)
@@ -61,9 +80,4 @@ class TeacherCheck(Callback):
             f"teacher {self.decisions.teacher.name}: {accuracy:.2f} % of the validation images (chance: {guess:.2f} %)"
         )
         if accuracy <= guess:
-            raise ConfigError(
-                f"teacher={self.decisions.teacher.name} is right on {accuracy:.2f} % of the validation images, no"
-                f" better than chance ({guess:.2f} %): its classes are not those of data={self.data.data.name}, or it"
-                " never learnt; pass teacher.source=fit, teacher.checkpoint=<file of a teacher for these data>, or"
-                " distill=none"
-            )
+            raise ConfigError(knows_nothing(self.decisions.teacher.name, self.data, accuracy, guess))

@@ -1,6 +1,7 @@
 """The folder that a run leaves: run.json, config.yaml, metrics.csv, train.log, checkpoints/."""
 
 import json
+import logging
 import os
 import platform
 import subprocess
@@ -13,22 +14,34 @@ from typing import cast
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from deit.config import compose
-from deit.config.errors import ConfigError, RunError
+from deit.config import compose, ledger
+from deit.config.errors import ConfigError, RunError, written
+from deit.config.holding import held
 from deit.config.schema import Config
 
+log = logging.getLogger(__name__)
+
 SCHEMA = 1
+LOCK = ".lock"
 RECORDED_VERSIONS = ("torch", "torchvision", "timm", "lightning", "hydra-core", "numpy", "pillow")
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by ``content`` so that a reader, or a crash, sees the old file or the new one."""
+    """Replace ``path`` by ``content`` so that a reader, or a crash, sees the old file or the new one.
+
+    Raises:
+        RunError: naming it, if the disk does not take it.
+    """
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with temporary.open("wb") as file:
-        file.write(content.encode() if isinstance(content, str) else content)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
+    with written(path, "it is as it was before"):
+        try:
+            with temporary.open("wb") as file:
+                file.write(content.encode() if isinstance(content, str) else content)
+                file.flush()
+                os.fsync(file.fileno())
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 def is_rank_zero() -> bool:
@@ -45,7 +58,8 @@ class RunFolder:
         overrides: What the user typed.
 
     Raises:
-        ConfigError: if the folder already holds a run of another configuration.
+        ConfigError: if the folder already holds a run of another configuration, or a damaged run.json, or another
+            process works in it.
     """
 
     def __init__(self, path: Path, config: Config, overrides: list[str]) -> None:
@@ -62,6 +76,7 @@ class RunFolder:
         }
         self._refuse_another_run()
         if is_rank_zero():
+            self._lock = held(path / LOCK, what=f"on the run in {path}", another="hydra.run.dir=<folder>")
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             write_atomically(path / "config.yaml", yaml.safe_dump(compose.plain(config), sort_keys=False))
             self._write()
@@ -89,7 +104,10 @@ class RunFolder:
         preempted = isinstance(error, (KeyboardInterrupt, SystemExit))
         said = f"{type(error).__name__}: {error}"
         self.record.update(status="preempted" if preempted else "failed", error=None if preempted else said)
-        self._write()
+        try:
+            self._write()
+        except RunError as fault:
+            log.error(fault)  # beside the error that ended the run, which is the one to raise
 
     def _refuse_another_run(self) -> None:
         earlier = _read(self.path)
@@ -124,7 +142,14 @@ def refuse_unfinished(folder: Path) -> None:
 
 def _read(folder: Path) -> dict[str, object] | None:
     file = folder / "run.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
+    if not file.is_file():
+        return None
+    record = ledger.record(folder)
+    metrics, status = record.get("metrics"), record.get("status")
+    is_measured = isinstance(metrics, dict) and isinstance(metrics.get("test/acc1"), (int, float))
+    if status is None or not isinstance(metrics, dict) or (status == "done" and not is_measured):
+        raise ConfigError(f"{file} is damaged; delete it, and the run goes on from its last checkpoint")
+    return record
 
 
 def environment() -> dict[str, str]:

@@ -9,17 +9,20 @@ from deit.config.schema import Config
 from deit.data.datamodule import KeyedData
 from deit.training.csvlog import MetricsFile
 from deit.training.folder import RunFolder
+from deit.training.guard import guarded
 from deit.training.showcase import Showcase
 
 if TYPE_CHECKING:
     from deit.training.wandb_run import WandbRun
 
 
-def build(config: Config, run: RunFolder, data: KeyedData) -> list[Logger]:
-    """The loggers of a run, metrics.csv first."""
-    loggers: list[Logger] = [MetricsFile(run.path / "metrics.csv")]
+def build(config: Config, run: RunFolder, data: KeyedData, *, step: int) -> list[Logger]:
+    """The loggers of a run, metrics.csv first; what an earlier process logged from ``step`` on does not count."""
+    metrics_file = MetricsFile(run.path / "metrics.csv")
+    metrics_file.resume_at(step)
+    loggers: list[Logger] = [metrics_file]
     if config.logger.tensorboard:
-        loggers.append(TensorBoardLogger(run.path, name="tensorboard", version=""))
+        loggers.append(guarded(TensorBoardLogger(run.path, name="tensorboard", version="", purge_step=step)))
     if config.logger.wandb.enabled:
         from deit.training.wandb_run import open_run  # takes half a second, and only runs that ask for it should pay
 

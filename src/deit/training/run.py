@@ -7,7 +7,6 @@ from typing import cast
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import Checkpoint
-from lightning.pytorch.loggers import Logger
 
 from deit.config import cells, rules
 from deit.config.adapt import adapted
@@ -26,8 +25,8 @@ from deit.training import checkpoints, loggers, summary, teachers
 from deit.training.banks import BankCheck, targets
 from deit.training.checkpoints import BestCheckpoint, LastCheckpoint
 from deit.training.closing import Closing
-from deit.training.csvlog import MetricsFile
 from deit.training.decisions import TeacherCheck
+from deit.training.faults import explained
 from deit.training.folder import RunFolder, finished, is_rank_zero, refuse_unfinished
 from deit.training.modules import DistillationModule, StudentModule
 from deit.training.preemption import Signals, watched
@@ -51,14 +50,15 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     if config.resume == "auto" and (known := finished(folder, config)) is not None:
         log.info(f"{folder} is done already, with test/acc1 {known['test/acc1']:.2f}; resume=never would run it again")
         return known["test/acc1"]
-    refuse_missing_devices(config.trainer)
+    refuse_missing_devices(config)
     dataset = open_dataset(config.data)
     run = RunFolder(folder, config, overrides)
     try:
         if starts_from_job:
             refuse_unfinished(Path(str(config.init)).parents[1])
-        with watched() as signals:
-            return _train(suited(config, dataset), run, packed(dataset, config.data), signals)
+        config = suited(config, dataset)
+        with explained(config), watched() as signals:
+            return _train(config, run, packed(dataset, config.data), signals)
     except BaseException as error:
         run.stopped(error)
         raise
@@ -80,20 +80,19 @@ def suited(config: Config, dataset: DataSet) -> Config:
 
 def _train(config: Config, run: RunFolder, dataset: DataSet, signals: Signals) -> float:
     configure_torch(config)
-    checkpoint = _checkpoint(config, run)  # first, with the data, for mistakes are told sooner than a teacher is fitted
+    checkpoint, step = _beginning(config, run)  # first, like the data: a mistake is told before a teacher is fitted
     data = keyed_data(config, dataset)
     teacher = teachers.obtain(config, dataset)
     module = build_module(config, dataset, teacher)
-    opened = loggers.build(config, run, data)
+    opened = loggers.build(config, run, data, step=step)
     closing = Closing(config, run, data)
     extra = [*_checks(config, module, data), closing, *loggers.showcases(opened)]
     trainer = run_trainer(config, run, opened, extra, signals)
     try:
-        _resume_metrics(opened[0], checkpoint)
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         signals.refuse_further()
         trainer.test(module, data, ckpt_path=run.best_checkpoint, weights_only=True, verbose=False)
-        result = _finish(trainer, module, run, config, dataset, closing)
+        result = _finish(trainer, module, data, run, config, closing)
         loggers.summarise(opened, run.metrics)
         return result
     except BaseException:
@@ -170,36 +169,31 @@ def _checks(config: Config, module: StudentModule, data: KeyedData) -> list[Call
     return checks
 
 
-def _checkpoint(config: Config, run: RunFolder) -> Path | None:
-    """Where to go on from: where an earlier process of the same run stopped, a file, or None for the beginning.
+def _beginning(config: Config, run: RunFolder) -> tuple[Path | None, int]:
+    """Where to go on from, and the optimiser steps that led there; None and 0 for the beginning.
 
     Raises:
-        ConfigError: if it is damaged, and there is none before it.
+        ConfigError: if what was asked for is no checkpoint, or is damaged and there is none before it.
     """
+    found: Path | None = None
     if config.resume == "never":
         if is_rank_zero():
             checkpoints.forget(run.checkpoints)
-        return None
-    if config.resume != "auto":
-        return Path(config.resume)
-    found, damaged = checkpoints.newest(run.checkpoints)
-    for file in damaged:
-        log.warning(f"{file} is damaged: its checksums do not agree; {found}, the one before it, is taken")
-    return found
-
-
-def _resume_metrics(metrics_file: Logger, checkpoint: Path | None) -> None:
-    """Let metrics.csv go on from where the run does."""
-    step = 0
-    if checkpoint is not None:
-        step = checkpoints.step_of(checkpoint)
-        log.info(f"resuming from {checkpoint} at step {step}")
-    assert isinstance(metrics_file, MetricsFile)
-    metrics_file.resume_at(step)
+    elif config.resume != "auto":
+        found = Path(config.resume)
+    else:
+        found, damaged = checkpoints.newest(run.checkpoints)
+        for file in damaged:
+            log.warning(f"{file} is damaged: its checksums do not agree; {found}, the one before it, is taken")
+    if found is None:
+        return None, 0
+    step = checkpoints.step_of(found)
+    log.info(f"resuming from {found} at step {step}")
+    return found, step
 
 
 def _finish(
-    trainer: Trainer, module: StudentModule, run: RunFolder, config: Config, dataset: DataSet, closing: Closing
+    trainer: Trainer, module: StudentModule, data: KeyedData, run: RunFolder, config: Config, closing: Closing
 ) -> float:
     """Record the result and show it."""
     metrics = {name: float(value) for name, value in trainer.callback_metrics.items() if name.startswith("test/")}
@@ -212,7 +206,8 @@ def _finish(
     parameters = sum(parameter.numel() for parameter in module.student.parameters())
     timing = {"fit_s": last.fit_seconds, "images_per_s": module.images_per_s} | closing.timing
     facts: dict[str, object] = {
-        "test_split": dataset.test_split,
+        "test_split": data.dataset.test_split,
+        "skipped": data.skipped.record(),
         "parameters": parameters,
         "dry_run": config.is_dry_run,
     } | closing.facts

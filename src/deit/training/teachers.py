@@ -11,12 +11,13 @@ from lightning.pytorch import seed_everything
 
 from deit.config import compose
 from deit.config.execution import Optim, OptimizerKind
-from deit.config.material import Augment
+from deit.config.material import Augment, Data, OnError
 from deit.config.schema import Config
 from deit.config.teaching import Teacher, TeacherSource
 from deit.data.datamodule import KeyedData
 from deit.data.locking import only_one
-from deit.data.sources import DataSet
+from deit.data.sources import DataSet, ImageError
+from deit.data.unreadable import refusal
 from deit.models.files import save_weights
 from deit.models.teachers import Ensemble, FrozenTeacher, TeacherNetwork, build_teacher
 from deit.training.modules import TeacherModule
@@ -87,7 +88,7 @@ def fitted_file(config: Config, dataset: DataSet) -> Path:
         "scale": (config.scale.name, config.scale.shrink, config.scale.head_dim, config.scale.depth),
         "image_size": config.image_size,
         "augment": fit_augment(config),
-        "data": (data_identity(dataset), config.data.mean, config.data.std),
+        "data": (data_identity(dataset, config.data), config.data.mean, config.data.std),
     }
     return FOLDER / f"{config.data.name}-{config.teacher.name}-{compose.digest(identity)[:12]}.safetensors"
 
@@ -110,14 +111,22 @@ def fit_augment(config: Config) -> Augment:
     )
 
 
-def data_identity(dataset: DataSet) -> str:
-    """A hash of what is trained on: classes, labels, which images, and the pixels of a few."""
+def data_identity(dataset: DataSet, data: Data) -> str:
+    """A hash of what is trained on: classes, labels, which images, and the pixels of a few.
+
+    Raises:
+        RunError: if one of these cannot be read, unless such are skipped; without it, it is another hash.
+    """
     train = dataset.train
     digest = hashlib.sha256(repr(dataset.classes).encode())
     digest.update(np.ascontiguousarray(train.indices).tobytes())
     digest.update(np.ascontiguousarray(train.labels).tobytes())
     for position in np.linspace(0, len(train) - 1, PROBED_IMAGES).astype(int):
-        digest.update(train.source.image(int(train.indices[position])).tobytes())
+        try:
+            digest.update(train.source.image(int(train.indices[position])).tobytes())
+        except ImageError as error:
+            if data.on_error is OnError.stop:
+                raise refusal([str(error)], data) from error
     return digest.hexdigest()
 
 

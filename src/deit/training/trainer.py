@@ -4,6 +4,8 @@ import subprocess
 import warnings
 
 import torch
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
+from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch import Callback, Trainer
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
@@ -11,6 +13,7 @@ from timm.models.vision_transformer import Block
 
 from deit.config.errors import ConfigError
 from deit.config.execution import Trainer as Settings
+from deit.config.resources import SUBMITIT_SLURM
 from deit.config.schema import Config
 from deit.training import progress
 from deit.training.checkpoints import BestCheckpoint, CheckpointFiles, LastCheckpoint
@@ -35,20 +38,28 @@ for known in (
     warnings.filterwarnings("ignore", message=known)
 
 
-def refuse_missing_devices(settings: Settings) -> None:
-    """Refuse a run on more GPUs than PyTorch sees.
+def refuse_missing_devices(config: Config) -> None:
+    """Refuse a run on more GPUs than PyTorch sees; a job of SLURM's asks for GPUs unless it asks for the CPU.
 
     Raises:
         ConfigError: with both numbers.
     """
-    if settings.accelerator != "gpu":
+    settings, in_slurm = config.trainer, config.resources.launcher == SUBMITIT_SLURM
+    if settings.accelerator == "cpu" or (settings.accelerator == "auto" and not in_slurm):
         return
     found = torch.cuda.device_count() or int(torch.backends.mps.is_available())
     if found < settings.devices:
         raise ConfigError(
             f"trainer={settings.name} asks for {settings.devices} GPUs, PyTorch sees {found};"
-            f" pass {f'trainer.devices={found}' if found else 'trainer=cpu'}"
+            f" pass {f'trainer.devices={found}' if found and not in_slurm else 'trainer.accelerator=cpu'}"
         )
+
+
+def slurm() -> list[SLURMEnvironment]:
+    """SLURM's processes, where it started this one, without Lightning's requeueing: submitit requeues a job, once."""
+    if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
+        return []
+    return [SLURMEnvironment(auto_requeue=False)]
 
 
 def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
@@ -57,6 +68,7 @@ def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
     return Trainer(
         accelerator=settings.accelerator,
         devices=1,
+        plugins=[*slurm()],
         precision=settings.precision,  # pyright: ignore[reportArgumentType] - checked against Lightning's names
         max_epochs=epochs,
         callbacks=callbacks,
@@ -95,7 +107,7 @@ def run_trainer(
             BestCheckpoint(run.checkpoints),
             LastCheckpoint(run.checkpoints, settings, signals),
         ],
-        plugins=[CheckpointFiles()],
+        plugins=[CheckpointFiles(), *slurm()],
         logger=[*loggers, *lines],
         enable_model_summary=False,
         enable_progress_bar=bool(callbacks),

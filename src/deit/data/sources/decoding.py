@@ -3,10 +3,14 @@
 from io import BytesIO
 
 import numpy as np
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
+
+from deit.config.errors import RunError
+
+SHOWN = 8  # bytes of a file that is no image: what it begins with tells what it is
 
 
-class ImageError(RuntimeError):
+class ImageError(RunError):
     """An image that cannot be decoded; the message names its file or position."""
 
 
@@ -16,29 +20,33 @@ def read_file(path: str, name: str) -> bytes:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - pathlib's way takes five times as long
             return file.read()
     except OSError as error:
-        raise ImageError(f"{name}: cannot be read ({type(error).__name__}: {error})") from error
+        raise ImageError(f"{name}: cannot be read ({error.strerror})") from error
 
 
-def decode(file: str | BytesIO, name: str) -> Image.Image:
-    """Decode an image file, of an animation the first frame.
+def decode(content: bytes, name: str) -> Image.Image:
+    """Decode the content of an image file, whatever its suffix says; of an animation the first frame.
 
     The EXIF orientation is not applied: torchvision's ImageFolder, by which ImageNet models were
     trained and the published figures taken, does not apply it either.
 
     Args:
-        file: Path, or the file's bytes.
+        content: The file's bytes.
         name: What to call it in a message.
 
     Returns:
         Image of mode RGB.
 
     Raises:
-        ImageError: Missing, broken, truncated, or of a kind whose values have no known range.
+        ImageError: Empty, broken, truncated, no image, or of a kind whose values have no known range.
     """
+    if not content:
+        raise ImageError(f"{name}: cannot be decoded (the file is empty)")
     try:
-        with Image.open(file) as image:
+        with Image.open(BytesIO(content)) as image:
             image.load()
             return _rgb(image)
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name}: cannot be decoded (no image begins with {content[:SHOWN]!r})") from error
     except Exception as error:  # on damaged bytes PIL's decoders raise nearly anything, SyntaxError included
         raise ImageError(f"{name}: cannot be decoded ({type(error).__name__}: {error})") from error
 

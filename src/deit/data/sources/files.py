@@ -32,7 +32,7 @@ class ImageFiles:
     def image(self, index: int) -> Image.Image:
         """The file at ``index`` as RGB; raises ImageError with its path if it cannot be decoded."""
         path = self.describe(index)
-        return decode(path, path)
+        return decode(read_file(path, path), path)
 
     def picture(self, index: int) -> Picture:
         """The file at ``index``, decoded as far as it is asked for; raises ImageError as `image` does."""

@@ -6,7 +6,6 @@ The package `datasets` is an optional extra and is imported only here, only when
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +16,7 @@ from PIL import Image
 from deit.config.errors import ConfigError
 from deit.config.layout import SPLIT_FOLDERS
 from deit.config.material import Data
+from deit.data.containment import Folders
 from deit.data.sources.base import Parts
 from deit.data.sources.decoding import ImageError, decode, read_file
 from deit.data.sources.pictures import Picture, picture_of
@@ -38,10 +38,12 @@ class TableImages:
         table: Its image column, cast so that it gives the encoded bytes or a path.
         column: Name of that column.
         labels: (N,) label of every row.
+        folders: Where a path in that column may lead.
     """
 
-    def __init__(self, name: str, table: "Dataset", column: str, labels: NDArray[np.int64]) -> None:
+    def __init__(self, name: str, table: "Dataset", column: str, labels: NDArray[np.int64], folders: Folders) -> None:
         self.name = name
+        self.folders = folders
         self.labels = labels
         self._table = table
         self._column = column
@@ -51,8 +53,7 @@ class TableImages:
 
     def image(self, index: int) -> Image.Image:
         """The image of row ``index`` as RGB; raises ImageError with the row if it cannot be decoded."""
-        content, name = self._content(index)
-        return decode(BytesIO(content), name)
+        return decode(*self._content(index))
 
     def picture(self, index: int) -> Picture:
         """The same, decoded as far as it is asked for."""
@@ -67,6 +68,8 @@ class TableImages:
             raise ImageError(f"{name}: holds no image")
         if cell["bytes"] is not None:
             return cell["bytes"], name
+        if not self.folders.hold(cell["path"]):
+            raise ImageError(f"{name}: names {cell['path']}, which is outside of the set and of the package's cache")
         return read_file(cell["path"], f"{name}, {cell['path']}"), f"{name}, {cell['path']}"
 
     def describe(self, index: int) -> str:
@@ -201,4 +204,13 @@ def _source(data: Data, split: str, table: "Dataset", values: list[int | str], c
         )
     labels = np.array([label_of[value] for value in values], dtype=np.int64)
     images = table.select_columns([data.image_column]).cast_column(data.image_column, ImageFeature(decode=False))
-    return TableImages(f"{data.path}/{split}", images, data.image_column, labels)
+    return TableImages(f"{data.path}/{split}", images, data.image_column, labels, _folders(data))
+
+
+def _folders(data: Data) -> Folders:
+    """Where the set's own files lie: in its folder, or where the package keeps what it has downloaded."""
+    from datasets import config  # pyright: ignore[reportMissingImports]
+    from huggingface_hub import constants  # pyright: ignore[reportMissingImports]
+
+    downloads = (config.HF_DATASETS_CACHE, config.DOWNLOADED_DATASETS_PATH, constants.HF_HUB_CACHE)
+    return Folders([folder for folder in (data.path, data.root, *downloads) if folder is not None])

@@ -1,9 +1,9 @@
 """iNaturalist 2018 and 2019, from the files of the competitions, as the official code reads them."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import numpy as np
 from deit.config.errors import ConfigError
 from deit.config.material import Data, DataKind
 from deit.config.published import ANNOTATIONS, download_problems, root_of
+from deit.data.containment import refuse_paths_outside
 from deit.data.sources.base import Parts
 from deit.data.sources.files import ImageFiles
 
@@ -52,13 +53,6 @@ def _named(path: Path, kind: DataKind) -> Iterator[None]:
 def _images(root: Path, content: dict[str, Any], labels: dict[int, int]) -> ImageFiles:
     category = {int(entry["image_id"]): int(entry["category_id"]) for entry in content["annotations"]}
     listed = [(str(entry["file_name"]), category[int(entry["id"])]) for entry in content["images"]]
-    _stay_inside(root, (name for name, _ in listed))
     paths = [str(root / name) for name, _ in listed]
+    refuse_paths_outside(root, paths, f"an annotation file in {root}")
     return ImageFiles(paths, np.array([labels[number] for _, number in listed], dtype=np.int64))
-
-
-def _stay_inside(root: Path, names: Iterable[str]) -> None:
-    for name in names:
-        path = PurePosixPath(name)
-        if path.is_absolute() or ".." in path.parts:
-            raise ConfigError(f"the annotations in {root} name the image {name}, which is outside; fetch them anew")

@@ -1,6 +1,5 @@
 """Images that are decoded as far as they are asked for. Shapes: H, W sides in pixels."""
 
-from io import BytesIO
 from typing import Protocol
 
 import numpy as np
@@ -49,7 +48,7 @@ class JpegPicture:
         try:
             pixels = jpeg.decode_rows(self.content, self.header, bottom)
         except ValueError:  # a form that libjpeg-turbo's simple interface does not know, or damage: Pillow has the say
-            pixels = np.asarray(decode(BytesIO(self.content), self.name))
+            pixels = np.asarray(decode(self.content, self.name))
         return pixels[top:bottom]
 
 
@@ -61,7 +60,7 @@ def picture_of(content: bytes, name: str) -> Picture:
     header = jpeg.read_header(content)
     if header is not None:
         return JpegPicture(content, header, name)
-    return picture_of_image(decode(BytesIO(content), name))
+    return picture_of_image(decode(content, name))
 
 
 def picture_of_image(image: Image.Image) -> ArrayPicture:

@@ -12,6 +12,7 @@ import numpy as np
 from deit.config.errors import ConfigError
 from deit.config.material import Data, DataKind
 from deit.config.published import FOLDERS, NOT_FETCHED, download_problems, root_of
+from deit.data.containment import refuse_paths_outside
 from deit.data.sources.arrays import ArrayImages
 from deit.data.sources.base import Parts, missing_files
 from deit.data.sources.files import ImageFiles
@@ -66,6 +67,7 @@ def read_cars(data: Data) -> Parts:
     def part(split: str) -> tuple[ImageFiles, tuple[str, ...]]:
         opened = _opened(data, lambda: StanfordCars(root, split=split))
         paths, labels = zip(*opened._samples, strict=True)  # a private list: see _photographs
+        refuse_paths_outside(root / FOLDERS[data.kind], paths, "an annotation file of data=cars")
         return ImageFiles(paths, np.array(labels, dtype=np.int64)), tuple(opened.classes)
 
     train, classes = part("train")

@@ -1,0 +1,23 @@
+"""train.log on a disk that may be full."""
+
+import logging
+import sys
+
+
+class LogFile(logging.FileHandler):
+    """A log that says once, and not with a traceback a line, that it cannot be written; it goes on when it can."""
+
+    _has_said = False
+
+    def handleError(self, record: logging.LogRecord) -> None:
+        if not self._has_said:
+            self._has_said = True
+            sys.stderr.write(
+                f"{self.baseFilename} cannot be written ({sys.exc_info()[1]}); what is said goes on here\n"
+            )
+
+    def close(self) -> None:
+        try:
+            super().close()
+        except OSError:
+            self.stream = None  # pyright: ignore[reportAttributeAccessIssue] - as logging itself leaves it

@@ -1,0 +1,55 @@
+"""The processes of one run that something other than Lightning started: torchrun, or SLURM's srun."""
+
+import os
+from collections.abc import Iterator
+
+from omegaconf import DictConfig
+
+RANKS = (
+    "RANK",
+    "SLURM_PROCID",
+    "LOCAL_RANK",
+)  # torchrun and submitit say the first, srun the second, Lightning the last
+
+
+def rank() -> int:
+    """0 in the process of a run that writes and speaks for all, or where it is the only one; above 0 in the others."""
+    return max(int(os.environ.get(name, 0)) for name in RANKS)  # a batch script has a number of its own, always 0
+
+
+def started() -> tuple[str, int]:
+    """What started several processes of one command, and how many; an empty word and 1 where nothing did."""
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        return "torchrun", int(os.environ["WORLD_SIZE"])
+    if (count := int(os.environ.get("SLURM_STEP_NUM_TASKS", 1))) > 1:
+        return "srun", count
+    return "", 1
+
+
+def problems(config: DictConfig) -> Iterator[str]:
+    """What keeps processes that were started together from being one run."""
+    starter, count = started()
+    if not starter:
+        return
+    settings = config.trainer
+    if count != settings.devices * settings.num_nodes:
+        yield (
+            f"{starter} started {count} processes, but trainer.devices={settings.devices} on"
+            f" trainer.num_nodes={settings.num_nodes} make {settings.devices * settings.num_nodes}; pass trainer=ddp"
+            f" trainer.devices={count // settings.num_nodes}"
+        )
+    if not any(override.startswith("hydra.run.dir=") for override in config.hydra.overrides.hydra):
+        yield (
+            f"the {count} processes that {starter} started must agree on a folder, and the usual one is named after"
+            " the second; pass hydra.run.dir=logs/runs/<name>"
+        )
+
+
+def sweep_problems() -> Iterator[str]:
+    """What keeps processes that were started together from starting a sweep."""
+    starter, count = started()
+    if starter:
+        yield (
+            f"each of the {count} processes that {starter} started would start the whole sweep; leave out {starter},"
+            " and pass resources=slurm_1x8 or trainer=ddp"
+        )
