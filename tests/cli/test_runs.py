@@ -15,6 +15,7 @@ import yaml
 from PIL import Image
 
 from conftest import ROOT, Outcome
+from deit.models.files import read_metadata, read_state, save_weights
 
 # The smallest thing that is still a run: a teacher is fitted, a student distilled, both measured.
 TINY = (
@@ -150,14 +151,9 @@ def test_the_comparison_with_a_teacher_is_measured_on_request(
 def test_a_teacher_that_knows_nothing_stops_the_run(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     assert deit_train(*TINY, "hydra.run.dir=out").status == 0
     (fitted,) = (tmp_path / "logs/teachers").glob("*.safetensors")
-    from safetensors import safe_open
-    from safetensors.torch import load_file, save_file
-
-    with safe_open(fitted, "pt") as file:
-        metadata = file.metadata()
-    weights = load_file(fitted)
+    weights, metadata = read_state(fitted), read_metadata(fitted)
     silenced = {name: tensor * 0 if name.startswith("head.") else tensor for name, tensor in weights.items()}
-    save_file(silenced, tmp_path / "silent.safetensors", metadata)
+    save_weights(tmp_path / "silent.safetensors", silenced, metadata)
     outcome = deit_train(*TINY, "teacher.checkpoint=silent.safetensors", "hydra.run.dir=stopped")
     assert outcome.status == 2
     assert "no better than chance" in outcome.said

@@ -22,20 +22,10 @@ TEACHERS = "regnety_040, regnety_080, regnety_120, regnety_160, resnet50, effici
 
 
 def groups_in_range(c: Config) -> Iterator[str]:
-    for group in (
-        c.scale,
-        c.model,
-        c.teacher,
-        c.distill,
-        c.resolution,
-        c.data,
-        c.augment,
-        c.optim,
-        c.trainer,
-        c.logger,
-        c.resources,
-    ):
-        yield from group.problems()
+    for item in fields(c):
+        group = getattr(c, item.name)
+        if is_dataclass(group):
+            yield from group.problems()  # pyright: ignore[reportAttributeAccessIssue] - every group has its own
 
 
 def texts_are_not_empty(c: Config) -> Iterator[str]:

@@ -166,6 +166,8 @@ def read_metadata(path: str | Path) -> dict[str, str]:
         return {}
     try:
         with safe_open(path, framework="pt") as file:
-            return dict(file.metadata() or {})
+            metadata = dict(file.metadata() or {})
     except Exception as fault:  # as above
         raise _no_safetensors(path, fault) from None
+    metadata.pop(_DIGEST, None)
+    return metadata
