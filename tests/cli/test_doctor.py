@@ -38,23 +38,6 @@ def test_a_good_folder_ends_with_0_and_a_broken_one_with_1(tmp_path: Path) -> No
     assert {path.name for path in tmp_path.iterdir()} == {"photos"}, "a check leaves nothing"
 
 
-@pytest.mark.parametrize(
-    ("typed", "words"),
-    [
-        (["what=dta"], ["what=dta is unknown", "possible: installation, data", "pass what=data"]),
-        (["what=data", "data=folder", "data.root=nowhere"], ["data.root=nowhere does not exist"]),
-        (["-m", "model=deit_ti,deit_s"], ["one configuration at a time", "leave out -m"]),
-    ],
-    ids=" ".join,
-)
-def test_wrong_input_ends_with_2(tmp_path: Path, typed: list[str], words: list[str]) -> None:
-    outcome = doctor(tmp_path, *typed)
-    assert outcome.status == 2, outcome.said
-    assert all(word in outcome.said for word in words), outcome.said
-    assert "Traceback" not in outcome.said
-    assert list(tmp_path.iterdir()) == []
-
-
 @pytest.mark.slow
 def test_everything_is_well_after_a_run(tmp_path: Path, deit_train: Callable[..., Outcome]) -> None:
     """With a teacher that was fitted, a bank that is whole, two processes that add up, and a real run that is ended."""

@@ -6,8 +6,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-import pytest
-
 from conftest import ROOT, Outcome
 
 Leave = Callable[..., Path]
@@ -45,24 +43,6 @@ def test_the_report_of_a_report_is_the_same(leave_run: Leave, tmp_path: Path) ->
     first = (tmp_path / "sweep/report/report.html").read_bytes()
     assert report(tmp_path, "sweep").status == 0
     assert (tmp_path / "sweep/report/report.html").read_bytes() == first
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (["nowhere"], "nowhere does not exist"),
-        (["empty"], "no runs in empty"),
-        (["empty", "outputs=x"], "outputs=x is no option; possible: output, wandb; pass output=<folder>"),
-        ([], "python src/report.py logs/sweeps/<sweep>"),
-    ],
-)
-def test_mistakes_end_in_one_message_and_leave_nothing(tmp_path: Path, arguments: list[str], said: str) -> None:
-    (tmp_path / "empty").mkdir()
-    outcome = report(tmp_path, *arguments)
-    assert outcome.status == 2
-    assert said in outcome.said
-    assert "Traceback" not in outcome.said
-    assert [path.name for path in tmp_path.rglob("*")] == ["empty"]
 
 
 def test_a_folder_in_which_nothing_is_readable_is_still_reported(leave_run: Leave, tmp_path: Path) -> None:

@@ -1,43 +1,29 @@
-"""What Hydra and OmegaConf complain about is said in words that the user can type back."""
+"""The keys that a user may have meant."""
 
-from collections.abc import Callable
-
-import pytest
-from hydra.errors import HydraException
-from omegaconf import DictConfig
-from omegaconf.errors import OmegaConfBaseException
-
-from deit.config.mistakes import explain, known_keys
-
-MISTAKES = [
-    ("model.hedas=3", ["model.hedas is no key", "did you mean model.heads"]),
-    ("optim.learning_rate=1", ["optim.learning_rate is no key", "possible below optim: kind, lr"]),
-    ("modle=deit_s", ["modle is no key", "did you mean model="]),
-    (
-        "experiment=paper/table3_distil",
-        ["is unknown; possible: official/", "pass experiment=paper/table3_distillation"],
-    ),
-    ("cell=[none,up_38]", ["cell=up_38 is unknown", "soft, ti", "pass cell=up_384"]),
-    ("teacher=regnety_16", ["teacher=regnety_16 is unknown", "pass teacher=regnety_160"]),
-    ("optim.lr=abc", ["optim.lr=abc is of the wrong type", "a number"]),
-    ("optim.epochs=1.5", ["optim.epochs=1.5 is of the wrong type", "a whole number"]),
-    ("distill.token=maybe", ["distill.token=maybe is of the wrong type", "true or false"]),
-    ("distill.method=medium", ["distill.method=medium is unknown", "none, soft, hard"]),
-    ("teacher.fit.epoch=1", ["did you mean teacher.fit.epochs"]),
-    ("model=", ["model"]),
-    ("optim.lr", ["overrides look like key=value"]),
-]
-
-
-@pytest.mark.parametrize(("override", "words"), MISTAKES, ids=[override for override, _ in MISTAKES])
-def test_explained(raw_config: Callable[..., DictConfig], override: str, words: list[str]) -> None:
-    with pytest.raises((HydraException, OmegaConfBaseException)) as caught:
-        composed = raw_config(override)
-        raise HydraException(f"accepted: {composed}")
-    said = explain(caught.value)
-    assert all(word in said for word in words), said
-    assert "Traceback" not in said
+from deit.config.errors import nearest
+from deit.config.mistakes import known_keys, named_alike, type_of
 
 
 def test_every_key_is_listed() -> None:
     assert {"model", "model.heads", "teacher.fit.epochs", "logger.wandb.enabled", "seed"} <= set(known_keys())
+
+
+def test_the_end_of_a_key_is_enough_to_find_it() -> None:
+    assert named_alike("weight-decay") == ["optim.weight_decay", "teacher.fit.weight_decay"]
+    assert named_alike("fit.seed") == ["teacher.fit.seed"]
+    assert named_alike("modle") == ["model"]
+    assert named_alike("zebra") == []
+
+
+def test_case_and_dashes_do_not_matter_and_a_beginning_is_near() -> None:
+    assert nearest("DeiT-Ti", ["deit_s", "deit_ti"]) == "deit_ti"
+    assert nearest("bf16", ["32-true", "bf16-mixed"]) == "bf16-mixed"
+    assert nearest("", ["a"]) is None
+
+
+def test_types_are_said_as_a_person_would() -> None:
+    assert type_of("optim.lr") == "a number"
+    assert type_of("optim.ema") == "a number, or null"
+    assert type_of("data.mean") == "a list of numbers in brackets"
+    assert type_of("distill.kl") == "one of batchmean, numel"
+    assert type_of("model") == type_of("experiment") == "an option"

@@ -33,5 +33,5 @@ def test_of_a_key_given_twice_the_last_counts_and_that_is_said() -> None:
 def test_the_flag_of_a_sweep_may_stand_anywhere() -> None:
     for arguments in (["-m", "a=1", "b=2"], ["a=1", "-m", "b=2"], ["a=1", "b=2", "--multirun"]):
         assert arranged(arguments) == ["-m", "a=1", "b=2"]
-    assert arranged(["a=1", "-m", "--cfg", "job"]) == ["a=1", "--cfg", "job"]
+    assert arranged(["a=1", "-m", "--cfg", "job"]) == ["--cfg", "job", "a=1"]
     assert arranged(["optim.lr=1", "resolution.pixels=28"]) == ["optim.lr=1", "resolution.pixels=28"]

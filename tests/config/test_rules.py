@@ -1,7 +1,9 @@
 """Every rule refuses what it must and accepts what it can; a refusal says what to type."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import is_dataclass, replace
 from pathlib import Path
+from typing import Any, get_args, get_type_hints
 
 import pytest
 
@@ -69,12 +71,15 @@ REFUSED = [
     (["model.net=resnet18"], ["would be ignored with model=deit_ti"], ["model.net=null"]),
     (["model=cait_xxs24", "model.layer_scale=null"], ["is built on LayerScale"], ["model.layer_scale=1e-5"]),
     (["data=hf", "data.path=x", "data.pack=20"], ["data.pack=20 packs images smaller", "28 pixels", "data.pack=32"], ["data.pack=32"]),
+    (["name=a/b"], ["name='a/b' has a /", "a folder's name"], ["name=a"]),
+    (["data.pack_path="], ["data.pack_path is empty"], ["data.pack_path=null"]),
+    (["seed=-1"], ["seed=-1 is out of range; possible: [0, 4294967295]"], ["seed=1"]),
     (["resources=slurm_1x8", "trainer.devices=4"], ["trainer.devices=4, but resources=slurm_1x8 has", "pass resources.tasks_per_node=4"], ["trainer.devices=8"]),
     (["resources=slurm_1x8", "trainer.num_nodes=2", "optim.batch_size=64"], ["pass resources.nodes=2 and leave trainer.num_nodes out"], ["trainer.num_nodes=1"]),
     (["resources=slurm_1x8", "trainer=cpu"], ["trainer=cpu is one process, but 8 devices", "pass trainer=ddp"], ["trainer=ddp"]),
     (["resources=slurm_1x1", "resources.hours=0.02"], ["resources.signal_before_s=120 is not less than", "resources.signal_before_s=36"], ["resources.hours=1"]),
     (["resources=slurm_1x1", "resources.memory_gb=0"], ["resources.memory_gb=0 must be above zero"], ["resources.memory_gb=8"]),
-    (["resources=slurm_1x1", "resources.max_timeouts=-1"], ["must not be negative"], ["resources.max_timeouts=0"]),
+    (["resources=slurm_1x1", "resources.max_timeouts=-1"], ["resources.max_timeouts=-1 is out of range"], ["resources.max_timeouts=0"]),
     (["logger.csv=false"], ["cannot be switched off"], ["logger.csv=true"]),
 ]  # fmt: skip
 
@@ -97,6 +102,32 @@ def test_every_rule_has_a_case_that_breaks_it(config: Callable[..., Config]) -> 
     broken = [config(*overrides) for overrides, _, _ in REFUSED]
     silent = [rule.__name__ for rule in rules.RULES if not any(list(rule(c)) for c in broken)]
     assert silent == ["extras_are_installed"]  # whether an extra is installed is no matter of overrides
+
+
+def numbers(node: object, prefix: str = "") -> Iterator[str]:
+    """Every key of the configuration that holds a number, or lists of some."""
+    hints = get_type_hints(type(node))
+    for name, kind in hints.items():
+        if is_dataclass(kind):
+            yield from numbers(getattr(node, name), f"{prefix}{name}.")
+        elif {int, float, list[float]} & {kind, *get_args(kind)}:
+            yield prefix + name
+
+
+def changed(node: Any, key: str, value: float) -> Any:  # noqa: ANN401 - any part of the configuration
+    name, _, rest = key.partition(".")
+    was = getattr(node, name)
+    return replace(
+        node, **{name: changed(was, rest, value) if rest else [value] * 3 if isinstance(was, list) else value}
+    )
+
+
+@pytest.mark.parametrize("value", [-1, 10**30, float("nan"), float("inf")], ids=str)
+def test_no_number_is_without_bounds(config: Callable[..., Config], value: float) -> None:
+    usual = config()
+    keys = list(numbers(usual))
+    assert len(keys) > 60
+    assert [key for key in keys if not any(key in text for text in rules.problems(changed(usual, key, value)))] == []
 
 
 def test_what_has_no_effect_is_noted_once(config: Callable[..., Config]) -> None:

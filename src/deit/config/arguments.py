@@ -130,7 +130,7 @@ def _setting(given: str) -> Iterator[str]:
         yield f"an argument is empty: is it a shell variable that is not set? {EXAMPLE}"
     elif key != key.strip():
         yield f"there are spaces in the key of '{given}'; type {key.strip()}={value.strip()}"
-    elif key.startswith("~"):
+    elif key.startswith("~") and not key.startswith("~hydra"):
         yield f"{given}: a setting cannot be taken away; leave it out, or pass {key[1:]}=<another value>"
     elif not equals:
         yield _no_equal_sign(given)

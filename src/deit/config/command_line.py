@@ -6,12 +6,14 @@ import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config import arguments as typed
 from deit.config import processes, yaml_files
+from deit.config.arguments import arranged, problems
 from deit.config.errors import FULL, ConfigError, RunError, nearest, printable
+from deit.config.mistakes import explain
 from deit.config.preflight import refuse
 
 SILENT = ("hydra/job_logging=disabled", "~hydra.job_logging.handlers")
@@ -29,10 +31,8 @@ def take_action(actions: Sequence[str], usage: str | None) -> str:
         return sys.argv.pop(1)
     _answer_help(sys.argv[1:2], usage)
     given = f"{sys.argv[1]} is no action" if len(sys.argv) > 1 else "an action must be given"
-    later = next((argument for argument in sys.argv[2:] if argument in actions), None)
-    first = later or (nearest(sys.argv[1], actions) if len(sys.argv) > 1 else None) or actions[0]
-    rest = [argument for argument in sys.argv[1:] if argument != later][len(sys.argv) > 1 and later is None :]
-    command = " ".join([f"python src/{Path(sys.argv[0]).name}", first, *rest])
+    meant = next((word for argument in sys.argv[1:] if (word := nearest(argument, actions))), actions[0])
+    command = f"python src/{Path(sys.argv[0]).name} {meant} <settings>"
     refuse(f"{given}; possible: {', '.join(actions)}; the action comes first; type {command}\n\n{usage}".rstrip())
 
 
@@ -62,9 +62,9 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
     # Hydra prints errors itself and exits with 1, unless it is asked for full ones: then they arrive here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     silent = list(SILENT) if processes.rank() else []  # train.log is the first process's to write
-    arguments = typed.arranged([*silent, *sys.argv[1:]])
+    arguments = arranged([*silent, *sys.argv[1:]])
     try:
-        if wrong := list(typed.problems(sys.argv[1:])):
+        if wrong := list(problems(sys.argv[1:])):
             raise ConfigError.of(wrong)
         if leaves_folder and not asks_for_plan(arguments):
             sys.argv[1:] = arguments
@@ -73,25 +73,21 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
         # Hydra makes a folder before anything runs.
         with tempfile.TemporaryDirectory() as folder:
             elsewhere = [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
-            sys.argv[1:] = typed.arranged([*silent, *elsewhere, *sys.argv[1:]])
+            sys.argv[1:] = arranged([*silent, *elsewhere, *sys.argv[1:]])
             application()
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except RunError as error:
         sys.stderr.write(f"{printable(error)}\n")
         raise SystemExit(1) from None
-    except OSError as error:
-        if error.errno not in FULL:
-            raise
-        sys.stderr.write(
-            f"{error.filename or 'a file'} cannot be written ({error.strerror}); make room and start again\n"
-        )
-        raise SystemExit(1) from None
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        from deit.config.mistakes import explain  # only the unlucky pay for this import
-
         refuse(explain(error))
-    except Exception:  # Hydra says little of a file that it cannot read, and in many ways
-        if not (wrong := yaml_files.problems(sys.argv)):
+    except Exception as error:
+        if isinstance(error, OSError) and error.errno in FULL:
+            place = error.filename or "a file"
+            sys.stderr.write(f"{place} cannot be written ({error.strerror}); make room and start again\n")
+            raise SystemExit(1) from None
+        # What goes wrong before Hydra has composed is in a file that it cannot read, of which it says little.
+        if HydraConfig.initialized() or not (wrong := yaml_files.problems(sys.argv)):
             raise
         refuse(str(ConfigError.of(wrong)))

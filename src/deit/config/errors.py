@@ -41,14 +41,12 @@ def written(path: Path, kept: str) -> Iterator[None]:
 
 
 def nearest(word: str, possible: Iterable[str]) -> str | None:
-    """The possible word that ``word`` was most likely meant to be; None if nothing is close."""
-    simple = {_simple(one): one for one in possible}
-    matches = difflib.get_close_matches(_simple(word), list(simple), n=1, cutoff=0.6)
-    return simple[matches[0]] if matches else None
-
-
-def _simple(word: str) -> str:
-    return word.lower().replace("-", "_")
+    """The possible word that ``word`` was most likely meant to be, or is the beginning of; None if nothing is close."""
+    simple = {one.lower().replace("-", "_"): one for one in possible}
+    given = word.lower().replace("-", "_")
+    longer = [one for one in simple if given and one.startswith(given)]
+    matches = longer or difflib.get_close_matches(given, list(simple), n=1, cutoff=0.6)
+    return simple[min(matches, key=len)] if matches else None
 
 
 def printable(value: object) -> str:

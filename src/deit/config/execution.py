@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from omegaconf import II, MISSING
 
 from deit.config.errors import nearest
-from deit.config.values import Choice, not_positive, outside
+from deit.config.values import MOST, Choice, not_positive, outside
 
 PAPER_EPOCHS = 300
 """Epochs that the paper trains for unless it says otherwise (Table 9)."""
@@ -93,8 +93,7 @@ class Optim:
             yield from outside("optim.ema", self.ema, 0, 1, open_low=True, open_high=True)
         elif self.ema_chosen:
             yield "optim.ema_chosen=true, but no average is kept; pass optim.ema=0.99996"
-        if self.warmup_epochs < 0:
-            yield f"optim.warmup_epochs={self.warmup_epochs} must not be negative; pass optim.warmup_epochs=0 for none"
+        yield from outside("optim.warmup_epochs", self.warmup_epochs, 0, MOST)
 
 
 @dataclass(kw_only=True)

@@ -13,6 +13,18 @@ from hydra.errors import OverrideParseException
 from deit.config.errors import nearest
 from deit.config.schema import Config
 
+UNRESOLVED = (
+    "Interpolation key '.*' not found",
+    "Unsupported interpolation type .*",
+    "Error resolving interpolation '.*'",
+    ".* raised while resolving interpolation: .*",
+    "Recursive interpolation.*",
+    ".*recursion.*",
+    "no viable alternative at input '.*'",
+    "token recognition error.*",
+    "mismatched input .*",
+)
+"""What OmegaConf says of a ``${…}`` that has no value."""
 BESIDE = ("experiment", "cell", "local")  # groups that set values of others
 GROUPS = (*(name for name, kind in get_type_hints(Config).items() if is_dataclass(kind)), *BESIDE)
 
@@ -40,7 +52,7 @@ def named_alike(word: str) -> list[str]:
     """The keys that end in ``word``, such as optim.lr in ``lr``, else the nearest one, if there is any."""
     ending = f".{word.lower().replace('-', '_')}"
     if found := [key for key in known_keys() if f".{key}".endswith(ending)]:
-        return sorted(found, key=lambda key: key.count("."))
+        return sorted(found, key=lambda key: (key.count("."), key.startswith("scale.")))  # a scale is seldom changed
     guess = nearest(word, (*known_keys(), *BESIDE))
     return [guess] if guess else []
 
@@ -176,12 +188,7 @@ def _several_values(text: str) -> str | None:
 
 
 def _unresolved(text: str) -> str | None:
-    found = re.search(
-        r"(Interpolation key '.*' not found|Unsupported interpolation type \S+|Environment variable '.*' not found"
-        r"|Error resolving interpolation '.*'|Recursive interpolation.*|.* raised while resolving interpolation: .*"
-        r"|.*recursion.*|no viable alternative at input '\$\{.*'|token recognition error.*|mismatched input .*)",
-        text,
-    )
+    found = re.search(f"({'|'.join(UNRESOLVED)})", text)
     if found is None or "Missing mandatory value" in text:
         return None
     full = re.search(r"full_key: (\S+)", text)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from omegaconf import II, MISSING
 
-from deit.config.values import not_positive
+from deit.config.values import MOST, not_positive, outside
 
 HERE, SUBMITIT_LOCAL, SUBMITIT_SLURM = LAUNCHERS = ("basic", "submitit_local", "submitit_slurm")
 OF_SUBMITIT = ("nodes", "tasks_per_node", "hours", "max_timeouts")
@@ -77,8 +77,7 @@ class Resources:
         )
         if self.memory_gb is not None:
             yield from not_positive(resources__memory_gb=self.memory_gb)
-        if self.max_timeouts < 0:
-            yield f"resources.max_timeouts={self.max_timeouts} must not be negative; pass resources.max_timeouts=0"
+        yield from outside("resources.max_timeouts", self.max_timeouts, 0, MOST)
         if 0 < self.hours * 3600 <= self.signal_before_s:
             yield (
                 f"resources.signal_before_s={self.signal_before_s} is not less than resources.hours={self.hours:g}"
