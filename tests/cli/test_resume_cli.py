@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from alike import same
 from conftest import ROOT, Outcome
 
 TINY = (
@@ -68,16 +69,6 @@ def state(folder: Path) -> tuple[dict, list[dict[str, str]]]:
     with (folder / "metrics.csv").open(newline="") as file:
         rows = [{n: v for n, v in row.items() if n != "train/images_per_s"} for row in csv.DictReader(file)]
     return {name: last[name] for name in ("state_dict", "optimizer_states", "lr_schedulers", "loops")}, rows
-
-
-def same(one: object, other: object) -> bool:
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and torch.equal(one, other)
-    if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, (list, tuple)):
-        return isinstance(other, type(one)) and len(one) == len(other) and all(map(same, one, other))
-    return one == other
 
 
 @pytest.mark.slow

@@ -12,6 +12,7 @@ import pytest
 import torch
 from lightning.pytorch import LightningModule, Trainer
 
+from alike import same
 from deit.config.errors import ConfigError, RunError
 from deit.config.schema import Config
 from deit.training import checkpoints
@@ -66,16 +67,6 @@ def state(folder: Path) -> tuple[dict, list[dict[str, str]]]:
     with (folder / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return last, [{name: value for name, value in row.items() if name != "train/images_per_s"} for row in rows]
-
-
-def same(one: object, other: object) -> bool:
-    if isinstance(one, torch.Tensor):
-        return isinstance(other, torch.Tensor) and torch.equal(one, other)
-    if isinstance(one, dict):
-        return isinstance(other, dict) and one.keys() == other.keys() and all(same(one[k], other[k]) for k in one)
-    if isinstance(one, (list, tuple)):
-        return isinstance(other, type(one)) and len(one) == len(other) and all(map(same, one, other))
-    return one == other
 
 
 def at_call(number: int, before: Callable) -> Callable[[Callable], Callable]:
