@@ -75,7 +75,9 @@ def test_what_starts_from_a_job_that_failed_fails_and_says_so(
 ) -> None:
     settings = (*TINY, "distill=none", "cell=[ti],[ti,up_384]", "trainer.limit_batches=1", "hydra.sweep.dir=sweep")
     (tmp_path / "sweep/0/run.json").parent.mkdir(parents=True)
-    (tmp_path / "sweep/0/run.json").write_text(json.dumps({"fingerprint": "another", "status": "failed"}))
+    (tmp_path / "sweep/0/run.json").write_text(
+        json.dumps({"fingerprint": "another", "status": "failed", "metrics": {}})
+    )
     outcome = deit_train(*settings, "-m")
     assert outcome.status != 0
     record = json.loads((tmp_path / "sweep/1/run.json").read_text())
