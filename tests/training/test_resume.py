@@ -20,6 +20,7 @@ from deit.training.checkpoints import CheckpointFiles, LastCheckpoint
 from deit.training.modules import StudentModule
 from deit.training.preemption import Preempted
 from deit.training.run import train
+from small_disk import SmallDisk
 
 # 66 images: six steps an epoch, the last of them smaller; of three accumulated batches each, it has two.
 TINY = (
@@ -241,20 +242,25 @@ def test_weights_alone_and_files_of_other_kinds_are_not_resumed_from(run: Run, t
         run("other", resume=f"{tmp_path}/text.ckpt")
 
 
-def test_a_checkpoint_that_cannot_be_written_leaves_the_old_one(
-    cut: Path, run: Run, whole: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+def test_a_full_disk_leaves_the_old_checkpoint_and_with_room_again_it_goes_on(
+    small_disk: Callable[[int], SmallDisk], run: Run, whole: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def full(content: object, file: object) -> None:
-        raise OSError(28, os.strerror(28))
-
-    before = (cut / "last.ckpt").read_bytes()
+    disk = small_disk(8192)
     with monkeypatch.context() as patch:
-        patch.setattr(torch, "save", full)
-        with pytest.raises(RunError, match=r"next.ckpt cannot be written .No space left on device"):
-            run("cut", *ONE_BY_ONE)
-    assert (cut / "last.ckpt").read_bytes() == before
-    assert {path.name for path in cut.iterdir()} <= {"best.ckpt", "last.ckpt", "previous.ckpt"}
-    assert same(state(run("cut", *ONE_BY_ONE)), state(whole(*ONE_BY_ONE)))
+        patch.setattr(StudentModule, "training_step", at_call(7, die)(StudentModule.training_step))
+        with pytest.raises(Killed):
+            run("disk/cut", *ONE_BY_ONE)
+    folder = disk.folder / "cut/checkpoints"
+    before = (folder / "last.ckpt").read_bytes()
+    disk.fill(left=100_000)  # run.json and metrics.csv fit into that
+    with pytest.raises(
+        RunError, match=r"next.ckpt cannot be written .No space left on device.*written before are whole"
+    ):
+        run("disk/cut", *ONE_BY_ONE)
+    assert (folder / "last.ckpt").read_bytes() == before
+    assert {path.name for path in folder.iterdir()} <= {"best.ckpt", "last.ckpt", "previous.ckpt"}
+    disk.make_room()
+    assert same(state(run("disk/cut", *ONE_BY_ONE)), state(whole(*ONE_BY_ONE)))
 
 
 def test_a_checkpoint_is_due_after_some_minutes_even_inside_an_epoch(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
