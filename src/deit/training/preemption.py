@@ -60,6 +60,8 @@ class Signals:
     def _note(self, number: int, frame: FrameType | None) -> None:
         if number == signal.SIGINT:
             signal.signal(number, signal.SIG_DFL)  # a second one ends the process, whatever it is doing
+        if self.received:
+            return  # the run is ending already, and must not be disturbed in writing that down
         self.received = number
         if not self.deferred:
             raise Preempted(number)
