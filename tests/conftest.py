@@ -15,7 +15,7 @@ from deit.config.arguments import quoted
 from deit.config.compose import register, typed
 from deit.config.schema import Config
 
-pytest_plugins = ["left_runs", "in_process", "small_disk"]
+pytest_plugins = ["left_runs", "in_process", "small_disk", "small_networks"]
 ROOT = Path(__file__).parent.parent
 
 

@@ -210,7 +210,7 @@ def test_a_damaged_checkpoint_is_noticed_and_the_one_before_it_taken(
     how: str, cut: Path, run: Run, whole: Callable[..., Path], caplog: pytest.LogCaptureFixture
 ) -> None:
     damage(cut / "last.ckpt", how)
-    with caplog.at_level("INFO"):
+    with caplog.at_level("INFO", logger="deit"):
         folder = run("cut", *ONE_BY_ONE)
     assert f"{cut / 'last.ckpt'} is damaged" in caplog.text
     assert f"resuming from {cut / 'previous.ckpt'} at step 5" in caplog.text

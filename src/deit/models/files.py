@@ -72,7 +72,7 @@ def _no_average(path: Path) -> ConfigError:
 
 
 def _read_safetensors(path: Path) -> State:
-    metadata = read_metadata(path)
+    metadata = _strings(path)
     recorded = metadata.pop(_DIGEST, None)
     try:
         state = load_file(path)
@@ -162,12 +162,13 @@ def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], metadata: M
 def read_metadata(path: str | Path) -> dict[str, str]:
     """The strings that `save_weights` put beside the tensors; empty for formats that carry none."""
     path = Path(path)
-    if path.suffix != ".safetensors":
-        return {}
+    return {} if path.suffix != ".safetensors" else {k: v for k, v in _strings(path).items() if k != _DIGEST}
+
+
+def _strings(path: Path) -> dict[str, str]:
+    """All strings of a safetensors file."""
     try:
         with safe_open(path, framework="pt") as file:
-            metadata = dict(file.metadata() or {})
+            return dict(file.metadata() or {})
     except Exception as fault:  # as above
         raise _no_safetensors(path, fault) from None
-    metadata.pop(_DIGEST, None)
-    return metadata
