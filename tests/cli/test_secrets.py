@@ -31,7 +31,7 @@ def test_no_secret_is_left_anywhere(deit_train: Callable[..., Outcome], tmp_path
     settings = [*TINY, "distill=none", "logger=[tensorboard,wandb]", "seed=0,1", "hydra.sweep.dir=sweep", "-m"]
     settings += ["+hydra.job.env_set.A_TOKEN='${oc.env:HF_TOKEN}'"]
     if fails:
-        settings += ["optim.lr=1e30", "optim.scale_lr=false"]
+        settings += ["optim=sgd", "optim.lr=1e9", "optim.scale_lr=false"]
     outcome = deit_train(*settings, **SECRETS, WANDB_MODE="offline")
     assert (outcome.status == 0) is not fails, outcome.said
     assert not any(secret in outcome.said for secret in SECRETS.values())

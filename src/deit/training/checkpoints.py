@@ -15,6 +15,7 @@ import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
+from lightning.pytorch.trainer.states import TrainerFn
 from torch import Tensor, distributed
 
 from deit.config.errors import ConfigError, written
@@ -167,8 +168,9 @@ class LastCheckpoint(Checkpoint):
     def state_dict(self) -> dict[str, Any]:
         return {"fit_seconds": self.fit_seconds}
 
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
-        self._earlier_s = float(state_dict["fit_seconds"])
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        if trainer.state.fn is TrainerFn.FITTING and self.state_key in checkpoint["callbacks"]:
+            self._earlier_s = float(checkpoint["callbacks"][self.state_key]["fit_seconds"])
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if trainer.world_size > 1:

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import torch
 from lightning.pytorch import LightningModule
+from lightning.pytorch.trainer.states import TrainerFn
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, distributed
 
@@ -89,11 +90,13 @@ class Classifier(LightningModule, ABC):
             distributed.all_gather_object(checkpoint[PROGRESS], self.progress())
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up what this device had counted.
+        """Take up what this device had counted, where training goes on from the checkpoint.
 
         Raises:
             ConfigError: if the checkpoint is of another number of devices.
         """
+        if self.trainer.state.fn is not TrainerFn.FITTING:
+            return  # the best weights are read to be measured: counts are those of the whole training
         ranks = checkpoint[PROGRESS]
         if len(ranks) != self.trainer.world_size:
             raise ConfigError(
