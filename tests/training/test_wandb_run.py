@@ -26,6 +26,9 @@ def opened(
     for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
         monkeypatch.setenv(variable, str(tmp_path / "kept"))
     monkeypatch.setenv("NETRC", os.devnull)
+    monkeypatch.setattr(
+        wandb, "login", lambda **_: False
+    )  # it remembers a key that another test has had in this process
     caplog.set_level(logging.INFO, logger="deit")
     settings = config("logger=wandb", "distill=none")
     dataset = open_dataset(settings.data)

@@ -3,7 +3,9 @@
 import atexit
 import itertools
 import multiprocessing
+import os
 import signal
+import time
 from collections.abc import Callable, Sequence
 from typing import cast
 
@@ -190,6 +192,19 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     for name in IGNORED_BY_WORKERS:
         signal.signal(name, signal.SIG_IGN)
+
+
+def _let_collectives_end() -> None:
+    """Wait before a fork until gloo's threads have let go of the last collective.
+
+    They take Python's lock for that a moment after it has returned, and a child that is forked in that moment waits for
+    the lock for ever: a data worker that never comes, seen once in some thousand.
+    """
+    if torch.distributed.is_available() and torch.distributed.is_initialized():
+        time.sleep(0.1)  # far longer than they take, and nothing else is under way
+
+
+os.register_at_fork(before=_let_collectives_end)
 
 
 @atexit.register
