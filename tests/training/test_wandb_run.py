@@ -40,6 +40,9 @@ def opened(
 def test_a_failure_is_said_once_and_the_next_job_has_a_run_of_its_own(
     opened: Callable[[str], WandbRun], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(
+        wandb, "login", lambda **_: False
+    )  # it remembers a key that another test has had in this process
     first = opened("0")
 
     def broken(*_: object, **__: object) -> None:
