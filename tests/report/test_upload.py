@@ -51,9 +51,13 @@ def report(folder: Path, *arguments: str, **variables: str) -> Outcome:
 
 
 @pytest.fixture
-def with_key(monkeypatch: pytest.MonkeyPatch) -> None:
+def with_key(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    from wandb.sdk.lib import wbauth
+
     monkeypatch.setenv("WANDB_API_KEY", KEY)
     monkeypatch.delenv("WANDB_MODE", raising=False)
+    yield
+    wbauth.unauthenticate_session()  # a process remembers a key, and others may test what is without one
 
 
 @needs_package
