@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import wandb
+from wandb.sdk.lib import wbauth
 
 from deit.config.ledger import frozen_file
 from deit.config.schema import Config
@@ -26,13 +27,12 @@ def opened(
     for variable in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
         monkeypatch.setenv(variable, str(tmp_path / "kept"))
     monkeypatch.setenv("NETRC", os.devnull)
-    monkeypatch.setattr(
-        wandb, "login", lambda **_: False
-    )  # it remembers a key that another test has had in this process
     caplog.set_level(logging.INFO, logger="deit")
     settings = config("logger=wandb", "distill=none")
     dataset = open_dataset(settings.data)
     data = KeyedData(dataset, settings.data, settings.augment, image_size=28, batch_size=8, seed=0)
+    wbauth.unauthenticate_session()  # a process remembers a key that another test had
+    wandb.teardown()  # and the settings of its first run
     yield lambda job: open_run(settings, tmp_path / "sweep" / job, Showcase(data))
     wandb.teardown()
 
@@ -40,9 +40,6 @@ def opened(
 def test_a_failure_is_said_once_and_the_next_job_has_a_run_of_its_own(
     opened: Callable[[str], WandbRun], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        wandb, "login", lambda **_: False
-    )  # it remembers a key that another test has had in this process
     first = opened("0")
 
     def broken(*_: object, **__: object) -> None:
