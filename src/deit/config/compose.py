@@ -2,13 +2,15 @@
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, is_dataclass
 from enum import Enum
+from pathlib import Path
 from typing import cast
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import DictConfig, OmegaConf, open_dict
+from omegaconf.errors import OmegaConfBaseException
 
 from deit.config import resources, rules, targets
 from deit.config.errors import ConfigError
@@ -73,6 +75,22 @@ def resolve(raw: DictConfig) -> Config:
     if problems := rules.problems(config):
         raise ConfigError.of(problems)
     return config
+
+
+def recorded(values: Mapping[str, object], file: Path) -> Config:
+    """The configuration that ``file`` says it was made with, as `plain` gave it.
+
+    Raises:
+        ConfigError: for what is no such record, as of another release of this program.
+    """
+    try:
+        return cast(Config, OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(Config), dict(values))))
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ConfigError(
+            f"{file} was made with settings that are not understood here ({reason}); read it with the release that"
+            " made it, or pass another file"
+        ) from None
 
 
 def plain(value: object) -> object:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
@@ -20,6 +20,9 @@ from torch import Tensor, distributed
 
 from deit.config.errors import ConfigError, written
 from deit.config.execution import Trainer as Settings
+from deit.config.schema import Config
+from deit.data.sources import DataSet
+from deit.models.description import DESCRIPTION, describe
 from deit.models.files import read_torch
 from deit.training.preemption import Preempted, Signals
 
@@ -114,6 +117,16 @@ class CheckpointFiles(TorchCheckpointIO):
         """
         read_torch(Path(path), way_out=WAY_OUT)  # which names the file and compares checksums, unlike Lightning's way
         return super().load_checkpoint(path, *args, **kwargs)  # pyright: ignore[reportArgumentType] - handed on
+
+
+class Description(Callback):
+    """Puts into every checkpoint what it is of, so that the file alone can be used."""
+
+    def __init__(self, config: Config, dataset: DataSet) -> None:
+        self.content = describe(config, dataset.classes)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        checkpoint[DESCRIPTION] = self.content
 
 
 class BestCheckpoint(ModelCheckpoint):

@@ -23,7 +23,7 @@ from deit.models.teachers import FrozenTeacher
 from deit.models.weights import load_student
 from deit.training import checkpoints, loggers, summary, teachers
 from deit.training.banks import BankCheck, targets
-from deit.training.checkpoints import BestCheckpoint, LastCheckpoint
+from deit.training.checkpoints import BestCheckpoint, Description, LastCheckpoint
 from deit.training.closing import Closing
 from deit.training.decisions import TeacherCheck
 from deit.training.faults import explained
@@ -86,7 +86,7 @@ def _train(config: Config, run: RunFolder, dataset: DataSet, signals: Signals) -
     module = build_module(config, dataset, teacher)
     opened = loggers.build(config, run, data, step=step)
     closing = Closing(config, run, data)
-    extra = [*_checks(config, module, data), closing, *loggers.showcases(opened)]
+    extra = [*_checks(config, module, data), closing, Description(config, dataset), *loggers.showcases(opened)]
     trainer = run_trainer(config, run, opened, extra, signals)
     try:
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)

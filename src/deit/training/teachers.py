@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import json
 import logging
 import time
 from pathlib import Path
@@ -177,5 +178,13 @@ def _fit(config: Config, dataset: DataSet, file: Path) -> None:
             "num_classes": str(len(dataset.classes)),
             **inputs.metadata(),
             "val_acc1": f"{accuracy:.4f}",
+            "form": json.dumps(
+                {
+                    "scale": compose.plain(config.scale),
+                    "nano_width": config.teacher.nano_width,
+                    "classes": dataset.classes,
+                    "crop": augment.eval_share,
+                }
+            ),
         },
     )

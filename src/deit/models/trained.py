@@ -1,0 +1,220 @@
+"""A trained network read back for use, whatever it comes from: a run, a file, an exported folder, timm.
+
+Shapes: B batch, K classes.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import timm
+from safetensors import SafetensorError
+from torch import nn
+
+from deit.config import compose
+from deit.config.errors import ConfigError
+from deit.config.network import Scale
+from deit.config.schema import PUBLISHED, Config
+from deit.config.teaching import Fusion, Teacher, TeacherSource
+from deit.models.class_names import imagenet_classes
+from deit.models.description import CLASSES, CONFIG, DESCRIPTION
+from deit.models.files import read_metadata, read_state, read_torch
+from deit.models.inferred import infer_network
+from deit.models.layouts import to_timm
+from deit.models.networks import card
+from deit.models.preprocess import Inputs, Preprocess
+from deit.models.students import Student, build_student
+from deit.models.teachers import build_teacher
+from deit.models.weights import load_exactly
+
+OFFICIAL_CROP = 0.875  # the official code's evaluation: 224 of 256 pixels
+IMAGENET = Inputs((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), None)
+"""What released files that do not say so were trained on."""
+EXPORTED = "config.json"
+"""Beside the weights of a folder in timm's layout: what they are."""
+POSSIBLE = (
+    "possible: a run's folder, a .ckpt, .pth or .safetensors file, an exported folder, or timm:<name>, such as"
+    " timm:deit_tiny_patch16_224.fb_in1k"
+)
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network with what is needed to ask it about an image."""
+
+    name: str
+    """What to call it in a table."""
+    student: Student
+    """In evaluation mode on the CPU: (B, 3, H, W) in [0, 1] to the logits of each head."""
+    classes: tuple[str, ...]
+    """Names in the order of the logits; numbers where nobody has recorded names."""
+    crop: float
+    """Side of the evaluation crop over the resized image."""
+    fusion: Fusion = Fusion.softmax
+    """Which fusion of two heads is the answer."""
+    has_average: bool = False
+    """Whether averaged weights lie beside the raw ones."""
+    config: Config | None = None
+    """What a run of ours was; None for what comes from elsewhere."""
+
+    @property
+    def inputs(self) -> Inputs:
+        """Size, mean and deviation of what it sees."""
+        return self.student.preprocess.inputs
+
+    @property
+    def image_size(self) -> int:
+        """Side of its images in pixels."""
+        size = self.inputs.image_size
+        assert size is not None, "every reader here knows the size"
+        return size
+
+
+def read_trained(source: str | Path, *, ema: bool | None = None, key: str = "checkpoint") -> Trained:
+    """The network that ``source`` names.
+
+    Args:
+        source: A run's folder; one of its checkpoints; a file in the layout of the official code, timm or Hugging Face;
+            a teacher fitted here; a folder that src/export.py wrote; or timm:<name>.
+        ema: The averaged weights, or the raw ones, of a checkpoint that holds both; None: those that the run chose.
+        key: What the user set to ``source``, for messages.
+
+    Raises:
+        ConfigError: for what cannot be found, read without executing code, or recognised.
+    """
+    text = str(source)
+    path = Path(text)
+    if text.startswith(PUBLISHED):
+        return _published(text.removeprefix(PUBLISHED), key)
+    if path.is_dir():
+        if (path / EXPORTED).is_file():
+            return _exported(path)
+        path = path / "checkpoints" / "best.ckpt"
+        if not path.is_file():
+            raise ConfigError(f"{key}={text} is a folder without checkpoints/best.ckpt and {EXPORTED}; {POSSIBLE}")
+    if not path.is_file():
+        if timm.is_model(text.partition(".")[0]):
+            return _published(text, key)
+        raise ConfigError(f"{key}={text} is no file, no folder and no network of timm; {POSSIBLE}")
+    if (description := _description(path)) is not None:
+        return _of_run(path, description, ema)
+    if {"name", "form"} <= (metadata := read_metadata(path)).keys():
+        return _fitted_teacher(path, metadata)
+    return _bare_file(path, metadata, ema=bool(ema))
+
+
+def _description(path: Path) -> Mapping[str, object] | None:
+    """What a checkpoint of ours says of itself; None for other files."""
+    if path.suffix != ".ckpt":
+        return None
+    content = read_torch(path)
+    found = content.get(DESCRIPTION) if isinstance(content, Mapping) else None
+    return found if isinstance(found, Mapping) and {CONFIG, CLASSES} <= found.keys() else None
+
+
+def _of_run(path: Path, description: Mapping[str, object], ema: bool | None) -> Trained:
+    config = compose.recorded(cast(Mapping[str, object], description[CONFIG]), path)
+    classes = tuple(map(str, cast(list[object], description[CLASSES])))
+    student = build_student(
+        config.model,
+        config.scale,
+        image_size=config.image_size,
+        token=config.token,
+        num_classes=len(classes),
+        mean=config.data.mean,
+        std=config.data.std,
+    )
+    averaged = config.optim.ema is not None
+    state = read_state(path, ema=config.optim.ema_chosen if ema is None else ema)
+    load_exactly(student.net, state, path)
+    folder = path.absolute().parent.parent if path.parent.name == "checkpoints" else path
+    return Trained(
+        name=folder.name,
+        student=student.eval(),
+        classes=classes,
+        crop=config.augment.eval_share,
+        fusion=config.distill.fusion,
+        has_average=averaged,
+        config=config,
+    )
+
+
+def _fitted_teacher(path: Path, metadata: Mapping[str, str]) -> Trained:
+    """A teacher that a run has fitted on its data and kept."""
+    try:
+        form = json.loads(metadata["form"])
+        scale, width, classes = Scale(**form["scale"]), form["nano_width"], tuple(map(str, form["classes"]))
+        inputs = Inputs.from_metadata(metadata)
+        assert inputs is not None and inputs.image_size is not None
+    except (ValueError, TypeError, KeyError, AssertionError) as fault:
+        raise ConfigError(f"{path} is damaged: it does not say what its network is ({fault}); make it anew") from None
+    teacher = Teacher(name=metadata["name"], checkpoint=str(path), nano_width=width, num_classes=len(classes))
+    network = build_teacher(
+        teacher,
+        scale,
+        image_size=inputs.image_size,
+        num_classes=len(classes),
+        mean=inputs.mean,
+        std=inputs.std,
+        source=TeacherSource.checkpoint,
+    )
+    student = Student(network.net, network.preprocess)
+    return Trained(name=metadata["name"], student=student.eval(), classes=classes, crop=float(form["crop"]))
+
+
+def _bare_file(path: Path, metadata: Mapping[str, str], *, ema: bool) -> Trained:
+    """Weights alone: what they are of follows from the shapes."""
+    state, _ = to_timm(read_state(path, ema=ema))
+    inputs = Inputs.from_metadata(metadata) or IMAGENET
+    net, image_size, num_classes = infer_network(state, path)
+    load_exactly(net, state, path)
+    student = Student(net, Preprocess(inputs.mean, inputs.std, image_size))
+    return Trained(
+        name=path.stem,
+        student=student.eval(),
+        classes=imagenet_classes(num_classes),
+        crop=OFFICIAL_CROP,
+        has_average=_holds_average(path),
+    )
+
+
+def _holds_average(path: Path) -> bool:
+    content = {} if path.suffix == ".safetensors" else read_torch(path)
+    return isinstance(content, Mapping) and {"model", "model_ema"} <= content.keys()
+
+
+def _published(name: str, key: str) -> Trained:
+    record = card(name, key)
+    teacher = Teacher(name=name, num_classes=record.num_classes)
+    paper = Scale(name="paper", head_dim=64, depth=12, patch_size=16, image_size=224, shrink=1)
+    network = build_teacher(
+        teacher,
+        paper,
+        image_size=record.input_size[-1],
+        num_classes=record.num_classes,
+        mean=record.mean,
+        std=record.std,
+        source=TeacherSource.pretrained,
+    )
+    student = Student(network.net, network.preprocess)
+    return Trained(
+        name=name, student=student.eval(), classes=imagenet_classes(record.num_classes), crop=float(record.crop_pct)
+    )
+
+
+def _exported(folder: Path) -> Trained:
+    """A folder in timm's layout, as src/export.py writes it."""
+    try:
+        content = json.loads((folder / EXPORTED).read_text(encoding="utf-8"))
+        record = content["pretrained_cfg"]
+        num_classes, crop = int(content["num_classes"]), float(record.get("crop_pct", OFFICIAL_CROP))
+        classes = tuple(map(str, content.get("label_names") or imagenet_classes(num_classes)))
+        mean, std, size = tuple(record["mean"]), tuple(record["std"]), int(record["input_size"][-1])
+        net: nn.Module = timm.create_model(f"local-dir:{folder.absolute()}", pretrained=True)
+    except (ValueError, KeyError, TypeError, OSError, RuntimeError, SafetensorError) as fault:
+        reason = (str(fault).splitlines() or [type(fault).__name__])[0]
+        raise ConfigError(f"{folder} is no network in timm's layout ({reason}); make it anew") from None
+    student = Student(net, Preprocess(mean, std, size))
+    return Trained(name=folder.name, student=student.eval(), classes=classes, crop=crop)
