@@ -72,11 +72,12 @@ class KeyedData(LightningDataModule):
         Raises:
             ConfigError: if there are fewer pairs of images than devices.
         """
-        return self._loader(self._train_views(), self._train_batches(self._start()))
+        return loader(self._train_views(), self._train_batches(self._start()), self.data.workers)
 
     def epoch_loader(self, epoch: int, wanted: Callable[[list[Key]], bool]) -> DataLoader:
         """Loader of one epoch's batches, of those whose keys are ``wanted``; the others are not rendered."""
-        return self._loader(self._train_views(), [keys for keys in self._train_batches((epoch, 0)) if wanted(keys)])
+        batches = [keys for keys in self._train_batches((epoch, 0)) if wanted(keys)]
+        return loader(self._train_views(), batches, self.data.workers)
 
     def _train_views(self) -> TrainViews:
         return TrainViews(self.dataset.train, self.view, seed=self.seed)
@@ -166,25 +167,29 @@ class KeyedData(LightningDataModule):
         rank, world_size = self._place
         per_device = max(1, self.batch_size // world_size)
         batches = EvalBatches(split.indices, batch_size=per_device, rank=rank, world_size=world_size)
-        return self._loader(self._eval_images(split), batches)
+        return loader(self._eval_images(split), batches, self.data.workers)
 
     def _eval_images(self, split: Split) -> EvalImages:
         return EvalImages(split.source, EvalView(self.data, image_size=self.image_size, crop=self.augment.eval_share))
 
-    def _loader(self, dataset: TrainViews | EvalImages, batches: TrainBatches | EvalBatches | list) -> DataLoader:
-        workers = self.data.workers
-        if workers and kernels is not None:
-            kernels.warm_up()  # before the workers are made, or each would do it
-        return DataLoader(
-            dataset,
-            batch_sampler=cast(torch.utils.data.Sampler, batches),
-            collate_fn=as_it_is,
-            num_workers=workers,
-            persistent_workers=workers > 0,
-            worker_init_fn=_start_worker if workers else None,
-            pin_memory=torch.cuda.is_available(),
-            prefetch_factor=4 if workers else None,
-        )
+
+def loader(dataset: TrainViews | EvalImages, batches: TrainBatches | EvalBatches | list, workers: int) -> DataLoader:
+    """Loads ``batches`` of keys or positions, a list each, in their order.
+
+    workers: processes that do it; 0: this one.
+    """
+    if workers and kernels is not None:
+        kernels.warm_up()  # before the workers are made, or each would do it
+    return DataLoader(
+        dataset,
+        batch_sampler=cast(torch.utils.data.Sampler, batches),
+        collate_fn=as_it_is,
+        num_workers=workers,
+        persistent_workers=workers > 0,
+        worker_init_fn=_start_worker if workers else None,
+        pin_memory=torch.cuda.is_available(),
+        prefetch_factor=4 if workers else None,
+    )
 
 
 def _start_worker(worker: int) -> None:

@@ -1,5 +1,8 @@
 """The heads of a student and how they are fused. Shapes: B batch, K classes."""
 
+import math
+
+import torch
 from torch import Tensor
 
 from deit.config.teaching import Fusion
@@ -27,6 +30,16 @@ def probabilities(
         fused = fuse(class_logits, distill_logits)
         answers["fused"] = fused / 2 if by_softmax else fused.softmax(dim=-1)
     return answers
+
+
+def log_probabilities(class_logits: Tensor, distill_logits: Tensor | None) -> dict[str, Tensor]:
+    """Logarithms of what each head, and each fusion of two, holds probable: (B, K) float32, finite, by name."""
+    if distill_logits is None:
+        return {"class": class_logits.float().log_softmax(dim=-1)}
+    one, other = (logits.float().log_softmax(dim=-1) for logits in (class_logits, distill_logits))
+    fused = torch.logaddexp(one, other) - math.log(2)  # softmax_fusion is twice a probability
+    by_logits = logit_fusion(class_logits, distill_logits).float().log_softmax(dim=-1)
+    return {"class": one, "distill": other, "fused": fused, "fused_logits": by_logits}
 
 
 def head_names(two_heads: bool) -> tuple[str, ...]:

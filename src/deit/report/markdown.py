@@ -68,7 +68,7 @@ def paper_table(filled: FilledTable) -> Iterator[str]:
                 texts.append(ours_text(cell.estimate if cell else None, column.digits))
                 texts += [delta_text(filled.delta((r, c)), column.digits)] if column.compare else []
         rows.append(texts)
-    yield from _grid(header, rows)
+    yield from grid(header, rows)
     yield f"Source: {escaped(table.source)}."
     if other_setting(filled):
         yield other_setting(filled)
@@ -104,7 +104,7 @@ def _groups(contents: Contents) -> Iterator[str]:
         ]
         for label, group in zip(contents.labels, contents.groups, strict=True)
     ]
-    yield from _grid(header, rows)
+    yield from grid(header, rows)
 
 
 def _unfinished(contents: Contents) -> Iterator[str]:
@@ -122,7 +122,8 @@ def _list(title: str, lines: Sequence[str]) -> Iterator[str]:
         yield ""
 
 
-def _grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def grid(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table; its first column is of texts, the others of numbers."""
     yield f"| {' | '.join(map(escaped, header))} |"
     yield f"|{'---|' + '--:|' * (len(header) - 1)}"
     yield from (f"| {' | '.join(map(escaped, row))} |" for row in rows)

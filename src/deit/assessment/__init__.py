@@ -1,0 +1,1 @@
+"""What src/evaluate.py does: checkpoints on data sets, head by head."""
