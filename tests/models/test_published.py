@@ -1,11 +1,9 @@
-import socket
 import time
 from pathlib import Path
 
 import pytest
 import timm
 import torch
-from huggingface_hub import constants
 
 from deit.config.errors import ConfigError
 from deit.config.network import Scale
@@ -14,20 +12,6 @@ from deit.models.preprocess import Inputs
 from deit.models.teachers import build_teacher
 
 DATA = {"image_size": 28, "num_classes": 10, "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
-
-
-@pytest.fixture
-def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A machine without network and with empty caches; the folder in which torch.hub looks."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]  # closed again: nothing listens there
-    monkeypatch.setattr(constants, "ENDPOINT", f"http://127.0.0.1:{port}")
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
-    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
-    folder = tmp_path / "hub" / "checkpoints"
-    folder.mkdir(parents=True)
-    return folder
 
 
 @pytest.mark.usefixtures("no_network")

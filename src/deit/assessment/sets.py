@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from deit.assessment.request import SPLITS, V2, Request
-from deit.assessment.subjects import Subject, is_numbered
+from deit.assessment.subjects import Subject
 from deit.config import layout
 from deit.config.errors import ConfigError
 from deit.config.material import Data
@@ -81,7 +81,7 @@ def open_sets(request: Request, data: Data, subjects: Sequence[Subject]) -> list
 
 def _other_classes(opened: DataSet, data: Data, subject: Subject) -> str | None:
     known = subject.trained.classes
-    if len(known) == len(opened.classes) and (known == opened.classes or is_numbered(known)):
+    if len(known) == len(opened.classes) and (known == opened.classes or subject.is_unnamed):
         return None
     counts = f"{len(known)} classes apart, data={data.name} has {len(opened.classes)}"
     if len(known) == len(opened.classes):

@@ -25,6 +25,12 @@ class Subject:
     """raw or ema where a checkpoint holds both."""
     trained: Trained
 
+    @property
+    def is_unnamed(self) -> bool:
+        """Whether nobody has recorded what its classes are called; those of a run are, be they numbers."""
+        classes = self.trained.classes
+        return self.trained.config is None and classes == tuple(map(str, range(len(classes))))
+
 
 def read_subjects(sources: Sequence[str]) -> list[Subject]:
     """The networks of ``sources``, raw and averaged weights each by itself, those that are a run's own first.
@@ -43,11 +49,6 @@ def read_subjects(sources: Sequence[str]) -> list[Subject]:
     if problems:
         raise ConfigError.of(problems)
     return _told_apart(subjects)
-
-
-def is_numbered(classes: tuple[str, ...]) -> bool:
-    """Whether nobody has recorded what the classes are called."""
-    return classes == tuple(map(str, range(len(classes))))
 
 
 def taking_normalised(trained: Trained) -> Student:
@@ -77,8 +78,7 @@ def _other_classes(subjects: Sequence[Subject]) -> list[str]:
     problems = []
     for one in subjects[1:]:
         mine, its = first.trained.classes, one.trained.classes
-        unnamed = is_numbered(mine) or is_numbered(its)
-        if len(mine) != len(its) or (mine != its and not unnamed):
+        if len(mine) != len(its) or (mine != its and not (first.is_unnamed or one.is_unnamed)):
             problems.append(
                 f"{one.source} tells {_shown(its)} apart, {first.source} {_shown(mine)}: only networks of the same"
                 " classes, in the same order, can be compared on the same images; evaluate them one by one"

@@ -115,7 +115,8 @@ def _devices(trainer: Trainer, typed: Sequence[str]) -> Fabric:
     if trainer.threads is not None:
         torch.set_num_threads(trainer.threads)
     torch.set_float32_matmul_precision("high")  # as in training: TF32 where the GPU has it
-    logging.getLogger("lightning.fabric").setLevel(logging.WARNING)
+    for name in ("lightning.fabric", "lightning.pytorch"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*`srun` command is available.*")  # a cluster need not be used
     sys.argv[1:] = typed  # words of our own were taken off, and Lightning starts the others with it
     fabric = Fabric(

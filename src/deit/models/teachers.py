@@ -110,6 +110,7 @@ def build_teacher(
     std: Sequence[float],
     source: TeacherSource,
     normalised: bool = False,
+    key: str = "teacher.checkpoint",
 ) -> TeacherNetwork:
     """The teacher with the weights that ``source`` stands for, predicting ``num_classes`` classes.
 
@@ -117,6 +118,8 @@ def build_teacher(
     do, or in [0, 1]. A teacher without published or recorded ones of its own takes
     these; ``teacher.image_size`` and ``teacher.same_size`` win over either. At nano scale a family that has a small
     form takes it, unless the published weights are asked for: these exist in the published form alone.
+
+    key: what takes a file of published weights that cannot be had, for the message.
 
     Raises ConfigError for an unknown name, for weights that cannot be had or do not fit, and for a head that
     predicts another number of classes.
@@ -127,7 +130,7 @@ def build_teacher(
     published = Inputs(tuple(record.mean), tuple(record.std), record.input_size[-1])
     if source is TeacherSource.pretrained:
         inputs = _sized(published, teacher, image_size)
-        net = _pretrained(teacher, record, inputs, num_classes)
+        net = _pretrained(teacher, record, inputs, num_classes, key)
     elif source is TeacherSource.checkpoint:
         path = _checkpoint(teacher)
         recorded = _recorded(path)
@@ -184,14 +187,14 @@ def _fresh(teacher: Teacher, scale: Scale, record: PretrainedCfg, inputs: Inputs
     return form(teacher.name, record, inputs.image_size)(num_classes=num_classes)
 
 
-def _pretrained(teacher: Teacher, record: PretrainedCfg, inputs: Inputs, num_classes: int) -> nn.Module:
+def _pretrained(teacher: Teacher, record: PretrainedCfg, inputs: Inputs, num_classes: int, key: str) -> nn.Module:
     if record.num_classes != num_classes:  # known before anything is downloaded
         raise ConfigError(
             f"the published weights of {teacher.name} predict {record.num_classes} classes, the data have"
             f" {num_classes}; pass teacher.source=fit to train a teacher on these data, or teacher.checkpoint=<file of"
             " one for them>"
         )
-    path = published_weights(teacher.name, record, "teacher.checkpoint")
+    path = published_weights(teacher.name, record, key)
     return _filled(teacher, record, inputs, num_classes, read_state(path), str(path))
 
 

@@ -197,6 +197,7 @@ def _published(name: str, key: str) -> Trained:
         mean=record.mean,
         std=record.std,
         source=TeacherSource.pretrained,
+        key=key,
     )
     student = Student(network.net, network.preprocess)
     return Trained(

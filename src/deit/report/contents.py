@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from deit.report import cells, published, seeds
+from deit.report import cells, evaluations, published, seeds
 from deit.report.cells import FilledTable
+from deit.report.evaluations import Evaluation
 from deit.report.folders import Damaged, Run, read
 from deit.report.seeds import Group
 from deit.report.texts import labels
@@ -38,15 +39,19 @@ class Contents:
     plots: list[Plot] = field(default_factory=list)
     not_drawn: list[str] = field(default_factory=list)
     """Why a plot is not there."""
+    evaluations: Sequence[Evaluation] = ()
+    """What src/evaluate.py left in or below the folders."""
 
 
 def gather(folders: Sequence[Path]) -> Contents:
     """Read ``folders`` and fill the paper's tables.
 
     Raises:
-        ConfigError: where there are no runs.
+        ConfigError: where there are neither runs nor evaluations.
     """
-    runs, damaged = read(folders)
+    measured = {one.path.resolve(): one for folder in folders for one in evaluations.read_below(folder)}
+    runs, damaged = read(folders, may_be_none=bool(measured))
+    damaged += [one for one in measured.values() if isinstance(one, Damaged)]
     groups = seeds.groups(runs)
     paper = published.tables()
     filled = cells.fill(paper, groups)
@@ -58,4 +63,5 @@ def gather(folders: Sequence[Path]) -> Contents:
         tables=[one for one in filled if one.says_something],
         empty=[one for one in filled if not one.says_something],
         published=paper,
+        evaluations=[one for one in measured.values() if isinstance(one, Evaluation)],
     )

@@ -46,15 +46,43 @@ class Grid:
     rows: Sequence[Sequence[str]]
 
 
+@dataclass(frozen=True)
+class Shown:
+    """An evaluation with its plots."""
+
+    evaluation: Evaluation
+    plots: Sequence[Plot]
+
+    @classmethod
+    def drawn(cls, evaluation: Evaluation, folder: Path) -> "Shown":
+        """With plots that are in ``folder`` as PNG and SVG too."""
+        return cls(evaluation, draw_plots(evaluation, folder))
+
+    def values(self) -> dict[str, object]:
+        """What the templates show."""
+        return {
+            "name": self.evaluation.name,
+            "about": _about(self.evaluation),
+            "how_to_read": HOW_TO_READ,
+            "grids": list(grids(self.evaluation)),
+            "plots": [{"title": plot.title, "about": plot.about, "svg": Markup(plot.svg)} for plot in self.plots],
+        }
+
+
 def write(evaluation: Evaluation) -> None:
     """Write evaluation.md, evaluation.html and plots/ into its folder; print the accuracies to compare by."""
     folder = evaluation.path
-    plots = draw_plots(evaluation, folder / "plots")
-    (folder / "evaluation.md").write_text("\n".join(_markdown(evaluation, plots)) + "\n", encoding="utf-8")
+    evaluated = Shown.drawn(evaluation, folder / "plots")
+    (folder / "evaluation.md").write_text(markdown([evaluated]), encoding="utf-8")
     style = Markup((resources.files("deit.report") / "page" / "page.css").read_text(encoding="utf-8"))
-    page = templates().get_template("evaluation.html").render(style=style, evaluation=shown(evaluation, plots))
+    page = templates().get_template("evaluation.html").render(style=style, evaluation=evaluated.values())
     (folder / "evaluation.html").write_text(page, encoding="utf-8")
     sys.stdout.write("\n".join(said(evaluation)) + "\n")
+
+
+def markdown(evaluated: Sequence[Shown]) -> str:
+    """A section an evaluation; plots are linked from ``plots/``."""
+    return "".join(f"{line}\n" for one in evaluated for line in _section(one))
 
 
 def templates() -> Environment:
@@ -70,17 +98,6 @@ def said(evaluation: Evaluation) -> Iterator[str]:
         for network, _, head in evaluation.answers(images):
             yield f"  {network.name}: top-1 {head.acc1:.2f} %, top-5 {head.acc5:.2f} %, ECE {head.ece:.2f} %"
     yield f"files: {evaluation.path}"
-
-
-def shown(evaluation: Evaluation, plots: Sequence[Plot]) -> dict[str, object]:
-    """What the templates show of it."""
-    return {
-        "name": evaluation.name,
-        "about": _about(evaluation),
-        "how_to_read": HOW_TO_READ,
-        "grids": list(grids(evaluation)),
-        "plots": [{"title": plot.title, "about": plot.about, "svg": Markup(plot.svg)} for plot in plots],
-    }
 
 
 def draw_plots(evaluation: Evaluation, folder: Path) -> list[Plot]:
@@ -215,10 +232,11 @@ def _two(value: float) -> str:
     return f"{value:.2f}"
 
 
-def _markdown(evaluation: Evaluation, plots: Sequence[Plot]) -> Iterator[str]:
-    yield f"# Evaluation\n\n{escaped(_about(evaluation))}. {HOW_TO_READ.replace('* marks', 'a star marks')}\n"
-    for one in grids(evaluation):
-        yield f"## {escaped(one.title)}\n"
-        yield from grid(one.header, one.rows)
-    for plot in plots:
+def _section(one: Shown) -> Iterator[str]:
+    yield f"# Evaluation {escaped(one.evaluation.name)}\n"
+    yield f"{escaped(_about(one.evaluation))}. {escaped(HOW_TO_READ)}\n"
+    for table in grids(one.evaluation):
+        yield f"## {escaped(table.title)}\n"
+        yield from grid(table.header, table.rows)
+    for plot in one.plots:
         yield f"![{escaped(plot.title)}](plots/{plot.name}.png)\n\n{plot.about}\n"

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from deit.config.errors import ConfigError, RunError, nearest
 from deit.config.preflight import EXIT_USER_ERROR
-from deit.report import page, plots, upload
+from deit.report import evaluation_page, page, plots, upload
 from deit.report.contents import Contents, gather
 from deit.report.markdown import markdown
 from deit.report.spreadsheets import runs_csv, table_csv
@@ -93,9 +93,10 @@ def write(contents: Contents, output: Path) -> None:
         (output / "plots" / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
     for filled in contents.tables:
         (output / "tables" / f"{filled.file_name}.csv").write_text(table_csv(filled), encoding="utf-8")
+    evaluated = [evaluation_page.Shown.drawn(one, output / "plots") for one in contents.evaluations]
     (output / "runs.csv").write_text(runs_csv(contents), encoding="utf-8")
-    (output / "report.md").write_text(markdown(contents), encoding="utf-8")
-    (output / "report.html").write_text(page.page(contents), encoding="utf-8")
+    (output / "report.md").write_text(markdown(contents) + evaluation_page.markdown(evaluated), encoding="utf-8")
+    (output / "report.html").write_text(page.page(contents, evaluated), encoding="utf-8")
 
 
 def said(contents: Contents, output: Path) -> list[str]:

@@ -96,11 +96,11 @@ class Damaged:
     reason: str
 
 
-def read(folders: Sequence[Path]) -> tuple[list[Run], list[Damaged]]:
+def read(folders: Sequence[Path], *, may_be_none: bool = False) -> tuple[list[Run], list[Damaged]]:
     """Every run in or below ``folders``, each once, in the order of their names.
 
     Raises:
-        ConfigError: for a folder that does not exist, and where no run is found at all.
+        ConfigError: for a folder that does not exist, and, unless there ``may_be_none``, where no run is found at all.
     """
     for folder in folders:
         if not folder.is_dir():
@@ -113,7 +113,7 @@ def read(folders: Sequence[Path]) -> tuple[list[Run], list[Damaged]]:
     for folder in folders:
         for path in run_folders(folder):
             found.setdefault(path.resolve(), printable(Path(folder.resolve().name) / path.relative_to(folder)))
-    if not found:
+    if not found and not may_be_none:
         raise ConfigError(
             f"no runs in {', '.join(map(str, folders))}: no folder there has a {RECORD};"
             " pass the folder of a run or of a sweep, such as logs/sweeps/<sweep>"
