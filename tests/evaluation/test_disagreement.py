@@ -1,8 +1,11 @@
 """Who decides differently from whom, and which images are shown."""
 
+import numpy as np
+import pytest
 import torch
+from scipy.stats import binom
 
-from deit.evaluation.disagreement import disagreement, sample_positions
+from deit.evaluation.disagreement import disagreement, mcnemar, sample_positions
 
 LABELS = torch.tensor([0, 1, 2, 3])
 DECISIONS = torch.stack([LABELS, torch.tensor([0, 1, 2, 0]), torch.tensor([3, 1, 0, 0])])
@@ -40,3 +43,18 @@ def test_some_of_the_samples_are_wrong_where_one_image_is() -> None:
     right = torch.ones(400, dtype=torch.bool)
     right[317] = False
     assert 317 in sample_positions(torch.arange(400), right, count=32)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_mcnemar_asks_whether_a_coin_would_fall_so(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    one, other = rng.random(60) < 0.8, rng.random(60) < 0.6
+    found = mcnemar(one, other)
+    assert (found.only_one, found.only_other) == (sum(one > other), sum(other > one))
+    smaller, both = min(found[:2]), found.only_one + found.only_other
+    assert found.p == pytest.approx(min(1.0, 2 * binom.cdf(smaller, both, 0.5)))
+    assert mcnemar(other, one) == (found.only_other, found.only_one, found.p)
+
+
+def test_who_never_differs_is_not_better() -> None:
+    assert mcnemar(np.array([True, False]), np.array([True, False])) == (0, 0, 1.0)
