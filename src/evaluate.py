@@ -1,14 +1,12 @@
 """Evaluates checkpoints head by head: accuracy, calibration, confusion, and who decides differently from whom.
 
-python src/evaluate.py checkpoint=logs/runs/<run>                          # on the test split of its own data
+python src/evaluate.py checkpoint=logs/runs/<run>                          # the test split of its own data
 python src/evaluate.py checkpoint=logs/runs/<one>,logs/runs/<other>        # compared image by image
 python src/evaluate.py checkpoint=deit_small.pth data=imagenet data.root=/data/imagenet sets=val,real,v2,a,r,sketch
 
 checkpoint: a run's folder, a .ckpt, .pth or .safetensors file, an exported folder, or timm:<name>.
-sets:       test, val; of ImageNet real, v2 (or v2-matched-frequency, v2-threshold-0.7, v2-top-images), a, r, sketch.
-v2, a, r, sketch: folders of these, where they do not lie beside data.root.
-batch_size: images of one forward pass on a device (64).     output: folder of the results.
-Settings of data and trainer are those of src/train.py; of a run what is not typed is as the run was made.
+sets: test, val; of ImageNet real, v2, a, r, sketch, with v2=, a=, r=, sketch=<folder> unless they lie beside data.root.
+batch_size: images of one forward pass on a device. output: folder. Settings of data and trainer: as of src/train.py.
 """
 
 import sys

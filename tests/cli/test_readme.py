@@ -27,6 +27,7 @@ def commands(script: str) -> list[list[str]]:
 
 COMMANDS, OF_THE_BANK, OF_REPORTS = commands("train"), commands("bank"), commands("report")
 BENCHMARKS, LISTINGS, CHECKS = commands("benchmark"), commands("runs"), commands("doctor")
+EVALUATIONS = commands("evaluate")
 NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 GRIDS = ("experiment=paper/",)  # run in test_paper.py, one of them
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -119,6 +120,22 @@ def test_the_commands_of_reports_run(leave_run: Callable[..., Path], tmp_path: P
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "logs/sweeps/<sweep>/report/report.html").is_file()
     assert (tmp_path / "logs/report/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_commands_that_evaluate_run_or_are_composed(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
+    """Those of ImageNet and of published weights are composed; the rest looks at two small runs."""
+    for name in ("<run>", "<one>", "<other>"):
+        outcome = deit_train(*TINY, "distill=none", f"hydra.run.dir=logs/runs/{name}")
+        assert outcome.status == 0, outcome.said
+    assert len(EVALUATIONS) >= 5
+    for command in EVALUATIONS:
+        composed = any(word in argument for argument in command for word in ("imagenet", "timm:"))
+        line = [sys.executable, str(ROOT / "src/evaluate.py"), *command, *(["--cfg", "job"] if composed else [])]
+        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        assert done.returncode == 0, done.stderr
+        assert ("scale:" if composed else "top-1 ") in done.stdout
+    assert (tmp_path / "logs/runs/<run>/evaluation/evaluation.html").is_file()
 
 
 def test_the_commands_that_list_runs_run(leave_run: Callable[..., Path], tmp_path: Path) -> None:

@@ -45,7 +45,7 @@ def read_subjects(sources: Sequence[str]) -> list[Subject]:
             subjects += _of(source)
         except ConfigError as error:
             problems.append(str(error))
-    problems = problems or [*_other_classes(subjects), *_other_images(subjects)]
+    problems = problems or _other_classes(subjects)
     if problems:
         raise ConfigError.of(problems)
     return _told_apart(subjects)
@@ -86,8 +86,12 @@ def _other_classes(subjects: Sequence[Subject]) -> list[str]:
     return list(dict.fromkeys(problems))
 
 
-def _other_images(subjects: Sequence[Subject]) -> list[str]:
-    """Runs that held out other images: what is a test to one was shown to the other."""
+def refuse_other_images(subjects: Sequence[Subject]) -> None:
+    """Refuse runs that held out other images: what is a test to one was shown to the other.
+
+    Raises:
+        ConfigError: with what they differ in.
+    """
     runs = [(one.source, one.trained.config) for one in subjects if one.trained.config is not None]
     problems = []
     for source, config in runs[1:]:
@@ -97,9 +101,10 @@ def _other_images(subjects: Sequence[Subject]) -> list[str]:
             said = ", ".join(f"data.{k}={getattr(config.data, k)}, not {getattr(first.data, k)}" for k in differing)
             problems.append(
                 f"{source} held out other images than {runs[0][0]} ({said}), so it may have learnt from those that"
-                " would be compared on; evaluate them one by one"
+                " would be compared on; evaluate them one by one, or say on which data with data=<set>"
             )
-    return list(dict.fromkeys(problems))
+    if problems:
+        raise ConfigError.of(list(dict.fromkeys(problems)))
 
 
 def _shown(classes: tuple[str, ...]) -> str:

@@ -7,6 +7,7 @@ import sys
 import time
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,11 +20,12 @@ from deit.assessment import results
 from deit.assessment.measuring import Answers, Measure
 from deit.assessment.request import Request, Settings, settings
 from deit.assessment.sets import ImageSet, open_sets
-from deit.assessment.subjects import Subject, own_config, read_subjects
-from deit.config.errors import ConfigError, RunError
+from deit.assessment.subjects import Subject, own_config, read_subjects, refuse_other_images
+from deit.config.errors import RunError
 from deit.config.execution import Trainer
 from deit.config.schema import Config
 from deit.training.folder import environment, write_atomically
+from deit.training.trainer import refuse_missing_devices
 
 SCHEMA = 1
 RECORD = "evaluation.json"
@@ -45,7 +47,10 @@ def evaluate(request: Request, composed: Config, overrides: Sequence[str], typed
         RunError: for images that cannot be read.
     """
     subjects = read_subjects(request.checkpoint)
+    if not any(override.startswith("data=") for override in overrides):
+        refuse_other_images(subjects)
     chosen = settings(composed, overrides, own_config(subjects))
+    refuse_missing_devices(replace(composed, trainer=chosen.trainer))
     sets = open_sets(request, chosen.data, subjects)
     fabric = _devices(chosen.trainer, typed)
     try:
@@ -108,10 +113,6 @@ def _are_the_same_images(one: ImageSet, other: ImageSet) -> bool:
 
 def _devices(trainer: Trainer, typed: Sequence[str]) -> Fabric:
     """The devices, at work; with several processes the others begin to run the same command here."""
-    found = torch.cuda.device_count()
-    if trainer.accelerator == "gpu" and found < trainer.devices:
-        way_out = f"trainer.devices={found}" if found else "trainer.accelerator=cpu"
-        raise ConfigError(f"{trainer.devices} GPUs are asked for, PyTorch sees {found}; pass {way_out}")
     if trainer.threads is not None:
         torch.set_num_threads(trainer.threads)
     torch.set_float32_matmul_precision("high")  # as in training: TF32 where the GPU has it

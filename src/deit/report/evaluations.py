@@ -160,13 +160,23 @@ def _evaluation(path: Path, name: str, record: Json) -> Evaluation:
         sets=[_image_set(one) for one in _objects(record["sets"])],
     )
     for images in found.sets:
-        if len(images.results) != len(networks) or len(images.disagreement) != len(images.deciders):
-            raise ValueError(f"{images.name} has not a result a network")
-        for network, result in zip(networks, images.results, strict=True):
-            places = [place for row, column, _ in result.confusion for place in (row, column)]
-            if network.answer not in result.heads or max(places, default=0) >= len(found.classes):
-                raise ValueError(f"{images.name} has heads or classes that do not exist")
+        _check(images, found)
     return found
+
+
+def _check(images: ImageSet, found: Evaluation) -> None:
+    """Raise ValueError for a set that does not go with the rest."""
+    sides = {len(images.deciders), *map(len, images.disagreement)}
+    if len(images.results) != len(found.networks) or sides != {len(images.disagreement)}:
+        raise ValueError(f"{images.name} has not a result a network")
+    for network, result in zip(found.networks, images.results, strict=True):
+        places = [place for row, column, _ in result.confusion for place in (row, column)]
+        known = len(found.classes)
+        if network.answer not in result.heads or max(places, default=0) >= known or len(result.class_acc1) > known:
+            raise ValueError(f"{images.name} has heads or classes that do not exist")
+        for head in result.heads.values():
+            if len({len(head.counts), len(head.confidences), len(head.accuracies)}) > 1:
+                raise ValueError(f"{images.name} has a reliability of bins that do not exist")
 
 
 def _network(record: Json) -> Network:
