@@ -57,13 +57,14 @@ def evaluate(request: Request, composed: Config, overrides: Sequence[str], typed
         record, answers = _measured(fabric, request, chosen, subjects, sets)
     except torch.OutOfMemoryError:
         _end_others(fabric)
-        smaller = max(1, request.batch_size // 2)
-        raise RunError(
-            f"the GPU ran out of memory at batch_size={request.batch_size}; pass batch_size={smaller}"
-        ) from None
-    except BaseException:
+        given = request.batch_size
+        raise RunError(f"the GPU ran out of memory at batch_size={given}; pass batch_size={given // 2 or 1}") from None
+    except RunError:  # all devices raise the same
         if not fabric.is_global_zero:
             raise SystemExit(0) from None  # the first process says it, and any other status would end it at that
+        _end_others(fabric)
+        raise
+    except BaseException:
         _end_others(fabric)
         raise
     if not fabric.is_global_zero:

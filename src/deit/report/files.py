@@ -103,6 +103,7 @@ def said(contents: Contents, output: Path) -> list[str]:
     """What the command prints: counts, what is damaged, how full each table is, where the files are."""
     lines = [count_statuses(contents.runs)]
     lines += [f"not readable: {one.name}: {one.reason}" for one in contents.damaged]
+    lines += [f"evaluation: {one.name}" for one in contents.evaluations]
     lines += [f"partly readable: {run.name}: {run.problem}" for run in contents.runs if run.problem]
     lines += [
         f"{filled.table.title} ({filled.scale}{f', {filled.data}' if filled.data else ''}):"

@@ -62,33 +62,30 @@ def page(contents: Contents, evaluated: Sequence[Shown] = ()) -> str:
     folder = resources.files("deit.report") / "page"
     script = (folder / "page.js").read_text(encoding="utf-8")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    template = templates().get_template("page.html")
     labelled = zip(contents.groups, contents.labels, strict=True)
     of = {run.path: (group, label) for group, label in labelled for run in group.runs}
     rows = [_run(run, *of[run.path]) for run in contents.runs]
-    return (
-        templates()
-        .get_template("page.html")
-        .render(
-            style=Markup((folder / "page.css").read_text(encoding="utf-8")),
-            script=Markup(script),
-            script_hash=f"sha256-{digest}",
-            counts=count_statuses(contents.runs),
-            how_to_read=HOW_TO_READ,
-            tables=[_paper_table(filled) for filled in contents.tables],
-            empty=without_figures(contents.empty),
-            plots=[{"title": p.title, "about": p.about, "svg": Markup(p.svg)} for p in contents.plots],
-            not_drawn=contents.not_drawn,
-            evaluations=[one.values() for one in evaluated],
-            facets=_facets(rows),
-            columns=[("configuration", "all but the seed"), ("status", ""), ("epoch", "finished, of all"), ("seed", "")]
-            + [(name, about) for name, (_, about) in FIGURES.items()],
-            runs=rows,
-            curves=_curves(contents.runs),
-            group_columns=["configuration", "seeds done", *(name for name in FIGURES if name != "parameters")],
-            groups=[_group(g, label) for label, g in zip(contents.labels, contents.groups, strict=True)],
-            problems=[f"{r.name}: {r.problem or state(r)}" for r in contents.runs if r.problem or r.status != "done"],
-            damaged=[f"{one.name}: {one.reason}" for one in contents.damaged],
-        )
+    return template.render(
+        style=Markup((folder / "page.css").read_text(encoding="utf-8")),
+        script=Markup(script),
+        script_hash=f"sha256-{digest}",
+        counts=count_statuses(contents.runs),
+        how_to_read=HOW_TO_READ,
+        tables=[_paper_table(filled) for filled in contents.tables],
+        empty=without_figures(contents.empty),
+        plots=[{"title": p.title, "about": p.about, "svg": Markup(p.svg)} for p in contents.plots],
+        not_drawn=contents.not_drawn,
+        evaluations=[one.values() for one in evaluated],
+        facets=_facets(rows),
+        columns=[("configuration", "all but the seed"), ("status", ""), ("epoch", "finished, of all"), ("seed", "")]
+        + [(name, about) for name, (_, about) in FIGURES.items()],
+        runs=rows,
+        curves=_curves(contents.runs),
+        group_columns=["configuration", "seeds done", *(name for name in FIGURES if name != "parameters")],
+        groups=[_group(g, label) for label, g in zip(contents.labels, contents.groups, strict=True)],
+        problems=[f"{r.name}: {r.problem or state(r)}" for r in contents.runs if r.problem or r.status != "done"],
+        damaged=[f"{one.name}: {one.reason}" for one in contents.damaged],
     )
 
 
