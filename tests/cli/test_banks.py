@@ -23,6 +23,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
 
 
+@pytest.mark.slow
 def test_a_replayed_run_is_the_recorded_one_to_the_bit(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     """With augmentation, mixing and repeats: the same labels, hence the same student."""
     settings = (*TINY, "augment=deit", "distill=hard")
@@ -101,6 +102,7 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(made)): path.read_bytes() for path in made.rglob("*") if path.is_file()}
 
 
+@pytest.mark.slow
 def test_a_bank_is_built_verified_and_described(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     nothing = bank_py(tmp_path, "list")
     assert nothing.returncode == 0, nothing.stderr

@@ -33,6 +33,7 @@ def test_a_plan_says_what_would_be_done_and_leaves_nothing(deit_train: Callable[
     assert list(tmp_path.iterdir()) == [], "nothing is written"
 
 
+@pytest.mark.slow
 def test_a_sweep_is_planned_in_one_table(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     outcome = deit_train("plan=true", "distill=none", "model=deit_ti,deit_s", "seed=0,1", "scale.depth=1", "-m")
     assert outcome.status == 0, outcome.said

@@ -136,6 +136,7 @@ def test_a_killed_run_goes_on_where_it_stopped(deit_train: Callable[..., Outcome
     assert timeless[0] == timeless[1]
 
 
+@pytest.mark.slow
 def test_the_comparison_with_a_teacher_is_measured_on_request(
     deit_train: Callable[..., Outcome], tmp_path: Path
 ) -> None:
@@ -204,6 +205,7 @@ def test_a_folder_of_photographs_trains_and_fine_tunes_at_another_resolution(
     assert positions["student.net.pos_embed"].shape == (1, 1 + 12 * 12, 48)
 
 
+@pytest.mark.slow
 def test_two_runs_that_want_one_teacher_fit_it_once(tmp_path: Path) -> None:
     commands = [
         [sys.executable, str(ROOT / "src/train.py"), *TINY, f"seed={seed}", f"hydra.run.dir=run{seed}"]

@@ -20,6 +20,8 @@ from conftest import ROOT, Outcome
 from deit.config.ledger import freeze
 from deit.config.preflight import as_yaml
 
+SLOW = pytest.mark.slow
+
 
 def jobs(sweep: Path) -> list[Path]:
     return sorted((path for path in sweep.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
@@ -33,7 +35,7 @@ def test_the_users_own_line_is_a_sweep_of_one(deit_train: Callable[..., Outcome]
     assert json.loads((job / "run.json").read_text())["status"] == "done"
 
 
-@pytest.mark.parametrize("place", ["first", "between", "last"])
+@pytest.mark.parametrize("place", [pytest.param("first", marks=SLOW), "between", pytest.param("last", marks=SLOW)])
 def test_two_processes_and_a_sweep_get_along(deit_train: Callable[..., Outcome], tmp_path: Path, place: str) -> None:
     settings = [*TINY, "trainer=ddp", "trainer.devices=2", "distill=none,hard", "hydra.sweep.dir=sweep"]
     settings.insert({"first": 0, "between": 3, "last": len(settings)}[place], "-m")
@@ -49,6 +51,7 @@ def test_two_processes_and_a_sweep_get_along(deit_train: Callable[..., Outcome],
     assert outcome.said.count("fitting teacher") == 1
 
 
+@pytest.mark.slow
 def test_two_processes_learn_what_one_learns(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     """The same global batches: the same steps, up to the rounding of a sum in two parts."""
     settings = (*TINY, "distill=none", "augment=deit", "model.drop_path=0")  # drop path draws by device

@@ -5,8 +5,10 @@ import itertools
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Sequence
+from types import TracebackType
 from typing import cast
 
 import torch
@@ -197,6 +199,14 @@ def _start_worker(worker: int) -> None:
     torch.set_num_threads(1)
     for name in IGNORED_BY_WORKERS:
         signal.signal(name, signal.SIG_IGN)
+    sys.excepthook = _unless_cut_off
+
+
+def _unless_cut_off(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """Show what went wrong in a worker's thread, but for a main process that ended while it was handed a batch: why it
+    ended is said there."""
+    if not issubclass(kind, (ConnectionError, EOFError)):
+        sys.__excepthook__(kind, error, trace)
 
 
 def _let_collectives_end() -> None:
