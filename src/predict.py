@@ -13,13 +13,11 @@ top=5, batch=32, device=auto|cpu|cuda, ema=true|false for checkpoints with avera
 Exit status: 0 if every image was read, 1 if one could not be, 2 for wrong input.
 """
 
-import signal
 import sys
 
 from deit.prediction.request import taken
 
 if __name__ == "__main__":
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads the answers may have read enough, as head does
     asked = taken(sys.argv[1:], __doc__)
     from deit.prediction.work import work  # torch is imported only once work really starts
 

@@ -58,7 +58,7 @@ def recorded_attention(net: VisionTransformer) -> Iterator[list[Tensor]]:
 
 
 def rollout(layers: Sequence[Tensor]) -> Tensor:
-    """Attention rollout (Abnar & Zuidema 2020, section 3): how much of each token comes from each, over all blocks.
+    """Attention rollout (Abnar & Zuidema 2020, section 3): how much of each token comes from each.
 
     Half of what a block gives on is its residual connection, half its attention; blocks multiply.
 
@@ -76,7 +76,8 @@ def rollout(layers: Sequence[Tensor]) -> Tensor:
 def attention_maps(layers: Sequence[Tensor], net: VisionTransformer) -> dict[str, Tensor]:
     """How much the tokens that are read off look at each patch: (B, h, w) by the name of the map.
 
-    ``class token`` and, where there is one, ``distillation token`` in the last block; ``attention rollout`` of the class token.
+    ``class token`` and, where there is one, ``distillation token`` in the last block; ``attention rollout`` of the
+    class token over all blocks.
 
     layers: what `recorded_attention` gave for one forward pass.
     """

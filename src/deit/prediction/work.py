@@ -4,7 +4,7 @@ import io
 import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import torch
@@ -14,13 +14,14 @@ from rich.progress import MofNCompleteColumn, Progress
 from deit.config.command_line import INTERRUPTED
 from deit.config.errors import ConfigError, RunError, printable, written
 from deit.config.words import refuse
+from deit.data.sources import ImageError
 from deit.models.trained import read_trained
-from deit.prediction.answering import Answer, Answering
+from deit.prediction.answering import Answer, Answering, Look
 from deit.prediction.panel import panel
 from deit.prediction.photographs import Photograph, find_photographs
 from deit.prediction.request import OVERLAYS, Device, Request
 from deit.prediction.teaching import find_teacher
-from deit.prediction.writing import Writer, writer
+from deit.prediction.writing import opened, texts
 from deit.training.folder import write_atomically
 
 
@@ -30,15 +31,15 @@ def work(asked: Request) -> int:
         photographs = find_photographs(asked.images)
         if asked.output is not None and asked.output.resolve() in {Path(one.name).resolve() for one in photographs}:
             raise ConfigError(f"output={asked.output} is one of the images; pass output=predictions.json")
-        answering = _answering(asked)
-        pictures = picture_paths(photographs, asked.overlays or OVERLAYS) if asked.attention else {}
-        with writer(asked.written_as, asked.output) as out:
-            return _predict(answering, photographs, asked.batch, out, pictures)
+        return _predict(asked, photographs, _answering(asked))
     except ConfigError as error:
         refuse(error)
     except RunError as error:
         sys.stderr.write(f"{printable(error)}\n")
         return 1
+    except BrokenPipeError:  # whoever reads the answers has read enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+        return 0
     except KeyboardInterrupt:
         return INTERRUPTED
 
@@ -56,44 +57,45 @@ def _answering(asked: Request) -> Answering:
     return Answering(trained, teaching, device=device, top=asked.top, upright=asked.upright, attention=asked.attention)
 
 
-def _predict(
-    answering: Answering, photographs: Sequence[Photograph], batch: int, out: Writer, pictures: dict[str, Path]
-) -> int:
+def _predict(asked: Request, photographs: Sequence[Photograph], answering: Answering) -> int:
     """Answer about all photographs, with a bar on a terminal; returns 1 if one could not be read, else 0."""
-    broken = 0
+    folder = asked.overlays or OVERLAYS
+    pictures = picture_paths(photographs, folder) if asked.attention else {}
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
-    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=not sys.stderr.isatty())
+    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal)
     task = bar.add_task("images", total=len(photographs))
-    bar.start()
-    try:
-        for said in answering.about(photographs, batch):
-            answers = [one for one in said if isinstance(one, Answer)]
-            for answer in answers:
-                if answer.look is not None:
-                    draw(answer, pictures[answer.image])
+    broken = 0
+
+    def batches() -> Iterator[list[Answer]]:
+        nonlocal broken
+        for said in answering.about(photographs, asked.batch):
+            for one in said:
+                if isinstance(one, ImageError):
+                    broken += 1
+                    console.print(printable(one))
+                elif one.look is not None:
+                    draw(one, one.look, pictures[one.image])
                 bar.advance(task)
-            bar.live.stop()  # so that table and bar don't write over each other where both are on one terminal
-            out.write(answers)
-            for error in (one for one in said if not isinstance(one, Answer)):
-                broken += 1
-                console.print(printable(error))
-                bar.advance(task)
+            yield [one for one in said if isinstance(one, Answer)]
+
+    with opened(asked.output) as stream, bar:
+        for text in texts(asked.written_as, batches(), terminal=stream.isatty()):
+            bar.stop()  # it and a table would write over each other on one terminal
+            stream.write(text)
+            stream.flush()
             bar.start()
-    finally:
-        bar.live.stop()
     if pictures:
-        console.print(f"{len(photographs) - broken} pictures: {printable(os.path.commonpath([*pictures.values()]))}")
+        console.print(f"{len(photographs) - broken} pictures in {printable(folder)}")
     if broken:
         console.print(f"{broken} of {len(photographs)} images could not be read")
     return int(broken > 0)
 
 
-def draw(answer: Answer, path: Path) -> None:
+def draw(answer: Answer, look: Look, path: Path) -> None:
     """Write the picture of an answer; raises RunError, naming it, if the disk does not take it."""
-    assert answer.look is not None, "pictures are drawn where looks were asked for"
     content = io.BytesIO()
-    panel(answer, answer.look).save(content, "PNG")
+    panel(answer, look).save(content, "PNG")
     with written(path, "earlier pictures are whole"):
         path.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(path, content.getvalue())

@@ -1,13 +1,14 @@
-"""Answers as a table, JSON or CSV, written as they come. Names of files and classes may be anybody's."""
+"""Answers as a table, JSON or CSV, text by text as they come. Names of files and classes may be anybody's."""
 
 import csv
+import io
 import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, TextIO
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -21,68 +22,27 @@ from deit.prediction.request import Format
 WIDE = 10_000  # characters a line where no terminal has an edge
 COLUMNS = ("image", "head", "rank", "index", "class", "name", "probability")
 
-
-class Writer(Protocol):
-    """Writes answers into a stream."""
-
-    def __init__(self, stream: TextIO) -> None: ...
-
-    def write(self, answers: Sequence[Answer]) -> None:
-        """Append some answers."""
-        ...
-
-    def close(self) -> None:
-        """Write what comes after the last."""
-        ...
+Batches = Iterable[list[Answer]]
 
 
-class TableWriter:
-    """For people: a small table an image, a column a head."""
+def texts(form: Format, batches: Batches, *, terminal: bool) -> Iterator[str]:
+    """What is to be written of each batch, and before the first and after the last.
 
-    def __init__(self, stream: TextIO) -> None:
-        self.console = Console(file=stream, highlight=False, width=None if stream.isatty() else WIDE)
-
-    def write(self, answers: Sequence[Answer]) -> None:
-        for answer in answers:
-            self.console.print(Text(printable(answer.image), style="bold"))
-            table = Table(box=None, pad_edge=False, header_style="dim")
-            for head in answer.heads:
-                table.add_column(HEADS[head], overflow="fold")
-                table.add_column("")
-            for guesses in _ranks(answer):
-                table.add_row(*(cell for guess in guesses for cell in _cells(guess)))
-            self.console.print(table)
-            self.console.print()
-
-    def close(self) -> None:
-        pass
+    terminal: whether a person's terminal shows it, which has an edge and colours.
+    """
+    if form is Format.json:
+        return as_json(batches)
+    return as_csv(batches) if form is Format.csv else as_table(batches, terminal=terminal)
 
 
-def _ranks(answer: Answer) -> Iterator[list[Guess | None]]:
-    """What the heads hold most probable, then what they hold next; a teacher may know fewer classes."""
-    for rank in range(max(map(len, answer.heads.values()))):
-        yield [guesses[rank] if rank < len(guesses) else None for guesses in answer.heads.values()]
-
-
-def _cells(guess: Guess | None) -> tuple[Text, Text]:
-    if guess is None:
-        return Text(), Text()
-    return Text(printable(guess.name)), Text(f"{guess.probability:6.2%}".replace("%", " %"))
-
-
-class JsonWriter:
+def as_json(batches: Batches) -> Iterator[str]:
     """A list with an object an image."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.stream, self.before = stream, "[\n"
-
-    def write(self, answers: Sequence[Answer]) -> None:
+    before = "[\n"
+    for answers in batches:
         for answer in answers:
-            self.stream.write(f"{self.before}{json.dumps(_plain(answer))}")
-            self.before = ",\n"
-
-    def close(self) -> None:
-        self.stream.write("[]\n" if self.before == "[\n" else "\n]\n")
+            yield before + json.dumps(_plain(answer))
+            before = ",\n"
+    yield "[]\n" if before == "[\n" else "\n]\n"
 
 
 def _plain(answer: Answer) -> dict[str, object]:
@@ -96,49 +56,70 @@ def _plain(answer: Answer) -> dict[str, object]:
     return {"image": answer.image, "predictions": heads}
 
 
-class CsvWriter:
-    """A row a class, with a header."""
-
-    def __init__(self, stream: TextIO) -> None:
-        self.rows = csv.writer(stream, lineterminator="\n")
-        self.rows.writerow(COLUMNS)
-
-    def write(self, answers: Sequence[Answer]) -> None:
+def as_csv(batches: Batches) -> Iterator[str]:
+    """A row a class, below a header."""
+    yield ",".join(COLUMNS) + "\n"
+    for answers in batches:
+        text = io.StringIO()
+        rows = csv.writer(text, lineterminator="\n")
         for answer in answers:
             for head, guesses in answer.heads.items():
                 for rank, guess in enumerate(guesses, 1):
                     named = (guess.index, guess.label, guess.name, f"{guess.probability:.6f}")
-                    self.rows.writerow((answer.image, head, rank, *named))
-
-    def close(self) -> None:
-        pass
+                    rows.writerow((answer.image, head, rank, *named))
+        yield text.getvalue()
 
 
-WRITERS: dict[Format, type[Writer]] = {Format.table: TableWriter, Format.json: JsonWriter, Format.csv: CsvWriter}
+def as_table(batches: Batches, *, terminal: bool) -> Iterator[str]:
+    """A small table an image, two columns a head."""
+    text = io.StringIO()
+    console = Console(file=text, highlight=False, force_terminal=terminal, width=None if terminal else WIDE)
+    for answers in batches:
+        for answer in answers:
+            console.print(Text(printable(answer.image), style="bold"))
+            console.print(_table(answer))
+            console.print()
+        yield text.getvalue()
+        text.seek(0)
+        text.truncate()
+
+
+def _table(answer: Answer) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="dim")
+    for head in answer.heads:
+        table.add_column(HEADS[head], overflow="fold")
+        table.add_column(justify="right")
+    for rank in range(max(map(len, answer.heads.values()))):
+        guesses = [held[rank] if rank < len(held) else None for held in answer.heads.values()]
+        table.add_row(*(cell for guess in guesses for cell in _cells(guess)))
+    return table
+
+
+def _cells(guess: Guess | None) -> tuple[Text, Text]:
+    """Empty where a head knows fewer classes than another."""
+    if guess is None:
+        return Text(), Text()
+    return Text(printable(guess.name)), Text(f"{100 * guess.probability:.2f} %")
 
 
 @contextmanager
-def writer(form: Format, output: Path | None) -> Iterator[Writer]:
-    """What writes answers to ``output``, which is there once all are, or to standard output as they come.
+def opened(output: Path | None) -> Iterator[TextIO]:
+    """The file ``output``, which is there once all is written, or standard output.
 
     Raises:
         RunError: naming the file, if the disk does not take it.
     """
     if output is None:
-        sys.stdout.reconfigure(errors="surrogateescape")  # pyright: ignore[reportAttributeAccessIssue] - names of files
-        made = WRITERS[form](sys.stdout)
-        yield made
-        made.close()
-        sys.stdout.flush()
+        # Names of files need not be UTF-8, and go out as they came in.
+        sys.stdout.reconfigure(errors="surrogateescape")  # pyright: ignore[reportAttributeAccessIssue] - of a TextIO
+        yield sys.stdout
         return
     draft = output.with_name(f".{output.name}.{os.getpid()}")
     try:
         with written(output, "it is as it was before"):
             output.parent.mkdir(parents=True, exist_ok=True)
             with draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-                made = WRITERS[form](stream)
-                yield made
-                made.close()
+                yield stream
             draft.replace(output)
     finally:
         draft.unlink(missing_ok=True)
