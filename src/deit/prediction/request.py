@@ -1,7 +1,7 @@
 """What is asked of src/predict.py. Imports no torch."""
 
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,16 +70,18 @@ class Request:
     def problems(self) -> Iterator[str]:
         """What cannot be, whatever the images are."""
         yield from not_positive(top=self.top, batch=self.batch)
-        if self.output is not None and (self.output.is_dir() or _below_file(self.output)):
+        if self.output is not None and not _may_be(self.output, Path.is_file):
             yield f"output={self.output} cannot be a file; pass output=predictions.json"
         if self.overlays is not None and not self.attention:
             yield f"overlays={self.overlays} is where attention=true draws; pass attention=true too, or leave it out"
-        if self.overlays is not None and (self.overlays.is_file() or _below_file(self.overlays)):
+        if self.overlays is not None and not _may_be(self.overlays, Path.is_dir):
             yield f"overlays={self.overlays} cannot be a folder; pass overlays={OVERLAYS}"
 
 
-def _below_file(path: Path) -> bool:
-    return any(parent.is_file() for parent in path.parents)
+def _may_be(path: Path, kind: Callable[[Path], bool]) -> bool:
+    """Whether ``path`` is of its kind, or may become so: nothing else is there, and folders above it."""
+    there = next(one for one in (path, *path.parents) if one.exists())
+    return kind(there) if there == path else there.is_dir()
 
 
 EXAMPLES = {
