@@ -367,6 +367,24 @@ def test_what_cannot_be_is_told_in_a_line(predict: Predict, arguments: tuple[str
     assert message.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("overrides", "told"),
+    [
+        (("teacher.source=random",), "the run had random weights for a teacher; pass teacher=<a run"),
+        (("data=digits", "teacher.source=fit"), "any more; start from the folder that has logs/, or pass teacher=<its"),
+    ],
+)
+def test_a_teacher_that_is_gone_is_not_made_anew(
+    config: Callable[..., Config], tmp_path: Path, predict: Predict, overrides: tuple[str, ...], told: str
+) -> None:
+    settings = config("distill=hard", "scale.depth=1", *overrides)
+    keep(settings, make_student(settings, num_classes=3).net, tmp_path / "run")
+    status, said, message = predict(f"checkpoint={tmp_path}/run", "images=photos", "teacher=true")
+    assert (status, said) == (2, "")
+    assert told in message
+    assert not Path("logs/teachers").exists()
+
+
 @pytest.mark.parametrize("what", ["output=disk/a.json", "overlays=disk/out"])
 def test_a_full_disk_is_told_and_keeps_what_it_held(
     small_disk: Callable[[int], SmallDisk], tmp_path: Path, place: Path, predict: Predict, what: str

@@ -25,6 +25,8 @@ from deit.prediction.overlays import reduced
 from deit.prediction.photographs import Photograph
 from deit.prediction.teaching import Teaching
 
+HEADS = {"class": "class head", "distill": "distillation head", "fused": "both heads, fused", "teacher": "teacher"}
+"""What a person calls the heads."""
 MOST_DECODERS = 8  # threads: beyond, files are not read any faster
 
 

@@ -10,7 +10,7 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from deit.config.errors import printable
-from deit.prediction.answering import Answer, Guess, Look
+from deit.prediction.answering import HEADS, Answer, Guess, Look
 from deit.prediction.overlays import COLOURS, in_photo, overlay
 
 MARGIN, GAP = 24, 16
@@ -21,8 +21,6 @@ TITLE, TEXT, SMALL = 20, 16, 14
 LINE = 22
 """From one line of text to the next."""
 BAR_HEIGHT = 6
-HEADS = {"class": "class head", "distill": "distillation head", "fused": "both heads, fused", "teacher": "teacher"}
-"""What a person calls the heads."""
 
 
 @cache

@@ -105,9 +105,9 @@ def picture_paths(photographs: Sequence[Photograph], folder: Path) -> dict[str, 
     """Where the picture of each photograph, by its name, is written: below ``folder`` as photographs lie in theirs."""
     files = {one.name: Path(os.path.abspath(one.name)) for one in photographs}  # noqa: PTH100 - resolves ..
     top = Path(os.path.commonpath([file.parent for file in files.values()]))
-    paths: dict[str, Path] = {}
+    names: dict[Path, str] = {}
     for name, file in files.items():
         below = folder / file.parent.relative_to(top)
         path = below / f"{file.stem}_attention.png"
-        paths[name] = path if path not in paths.values() else below / f"{file.name}_attention.png"
-    return paths
+        names[path if path not in names else below / f"{file.name}_attention.png"] = name
+    return {name: path for path, name in names.items()}

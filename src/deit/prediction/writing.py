@@ -15,8 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deit.config.errors import printable, written
-from deit.prediction.answering import Answer, Guess
-from deit.prediction.panel import HEADS
+from deit.prediction.answering import HEADS, Answer, Guess
 from deit.prediction.request import Format
 
 WIDE = 10_000  # characters a line where no terminal has an edge
