@@ -26,6 +26,7 @@ WORK = {
     "deit.training.bank_actions": "work",
     "deit.benchmark.work": "work",
     "deit.doctor.work": "work",
+    "deit.prediction.work": "work",
 }
 """Where the entry scripts have their work done, and by what."""
 

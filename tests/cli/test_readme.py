@@ -1,7 +1,9 @@
 """The commands of the README and of docs/ do what is said there."""
 
+import json
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -9,11 +11,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import timm
+import torch
 import yaml
 from PIL import Image
 from test_runs import TINY
 
 from conftest import ROOT, Outcome
+from deit.prediction import request
+from deit.prediction.work import work
 
 TEXT = (ROOT / "README.md").read_text().replace("\\\n", " ")
 PAGES = [TEXT, *(page.read_text().replace("\\\n", " ") for page in sorted((ROOT / "docs").glob("*.md")))]
@@ -28,6 +34,8 @@ def commands(script: str) -> list[list[str]]:
 COMMANDS, OF_THE_BANK, OF_REPORTS = commands("train"), commands("bank"), commands("report")
 BENCHMARKS, LISTINGS, CHECKS = commands("benchmark"), commands("runs"), commands("doctor")
 EVALUATIONS = commands("evaluate")
+PREDICTIONS = commands("predict")
+PIPES = [line for page in PAGES for line in re.findall(r"^.* \| python src/predict\.py.*$", page, re.M)]
 NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 GRIDS = ("experiment=paper/",)  # run in test_paper.py, one of them
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -106,6 +114,32 @@ def test_the_doctor_finds_nothing_or_is_composed(tmp_path: Path, command: list[s
     done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     assert ("scale:" if composed else "images decoded: all") in done.stdout
+
+
+@pytest.mark.slow
+def test_the_commands_that_predict_run(
+    deit_train: Callable[..., Outcome], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of published weights are read and no more."""
+    photographs(tmp_path / "photos")
+    outcome = deit_train(*TINY, "hydra.run.dir=logs/runs/<run>")
+    assert outcome.status == 0, outcome.said
+    monkeypatch.chdir(tmp_path)
+    shutil.copy("photos/day/0.jpg", "photo.jpg")
+    official = timm.create_model("deit_tiny_distilled_patch16_224")
+    torch.save({"model": official.state_dict()}, "deit_tiny_distilled_patch16_224.pth")
+    assert len(PREDICTIONS) >= 6
+    for command in PREDICTIONS:
+        asked = request.taken(command, None)
+        assert any("timm:" in word for word in command) or work(asked) == 0, command
+    assert len(list(Path("logs/attention").rglob("*.png"))) == 61, "those of a folder, and the README's one"
+    assert len(json.loads(Path("logs/predictions.json").read_text())) == 60
+    for line in PIPES:
+        line = line.replace("python src/predict.py", f"{sys.executable} {ROOT}/src/predict.py")
+        done = subprocess.run(
+            ["bash", "-c", line.replace("<run>", "'<run>'")], capture_output=True, text=True, check=True
+        )
+        assert "photos/day/0.jpg,class,1," in done.stdout or done.stdout.startswith("standard input\n")
 
 
 def test_the_commands_of_reports_run(leave_run: Callable[..., Path], tmp_path: Path) -> None:

@@ -121,3 +121,23 @@ def test_random_augmentation_is_timms_but_never_posterises_to_nothing(config: Ca
         assert np.array_equal(np.asarray(ours(photo())), np.asarray(expected))
         compared += 1
     assert compared > 20
+
+
+@pytest.mark.parametrize("decode", ["fast", "reference"])
+@pytest.mark.parametrize("crop", [0.875, 1.0])
+@pytest.mark.parametrize(("width", "height"), [(250, 170), (101, 240), (50, 50)])
+def test_an_evaluation_view_shows_the_place_that_it_names(
+    config: Callable[..., Config], width: int, height: int, crop: float, decode: str
+) -> None:
+    view = EvalView(config("data=cifar10", f"data.decode={decode}").data, image_size=28, crop=crop)
+    y, x = np.mgrid[0:height, 0:width]
+    where = np.stack([x, y, x], axis=-1).astype(np.uint8)  # each pixel tells where it was
+    shown = view.of_pixels(where).float()
+    place = view.place(height, width)
+    step = min(height, width) / 28
+    for values, begin, length, side in (
+        (shown[0].mean(dim=0), place.left, place.width, width),
+        (shown[1].mean(dim=1), place.top, place.height, height),
+    ):
+        middles = (begin + (torch.arange(28) + 0.5) / 28 * length) * side - 0.5
+        assert (values - middles)[3:-3].abs().max() < 0.6 + step / 20, "but for rounding, and the edges, which blur"

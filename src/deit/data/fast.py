@@ -23,9 +23,9 @@ from deit.data.pixels.resize import mirrored, resized
 from deit.data.pixels.warps import Pixels, kernels
 from deit.data.policies import array_policy as policy
 from deit.data.sources import ImageSource
-from deit.data.sources.pictures import Picture
+from deit.data.sources.pictures import ArrayPicture, Picture
 
-__all__ = ["crop", "evaluation", "jitter", "mirrored", "opened", "policy", "to_tensor"]
+__all__ = ["crop", "evaluation", "jitter", "mirrored", "of_pixels", "opened", "policy", "to_tensor"]
 
 ASPECTS = (3 / 4, 4 / 3)  # of a random resized crop, width over height, as timm draws them
 
@@ -33,6 +33,11 @@ ASPECTS = (3 / 4, 4 / 3)  # of a random resized crop, width over height, as timm
 def opened(source: ImageSource, index: int) -> Picture:
     """The image as the steps below take it."""
     return source.picture(index)
+
+
+def of_pixels(pixels: Pixels) -> Picture:
+    """The same of (H, W, 3) RGB pixels."""
+    return ArrayPicture(pixels)
 
 
 def crop(augment: Augment, size: int) -> Callable[[Picture], Pixels]:

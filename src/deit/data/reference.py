@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from timm.data.transforms import RandomResizedCropAndInterpolation
 from torch import Tensor
@@ -13,7 +14,7 @@ from deit.config.material import Augment, Crop
 from deit.data.policies import policy
 from deit.data.sources import ImageSource
 
-__all__ = ["crop", "evaluation", "jitter", "mirrored", "opened", "policy", "to_tensor"]
+__all__ = ["crop", "evaluation", "jitter", "mirrored", "of_pixels", "opened", "policy", "to_tensor"]
 
 SIMPLE_PADDING = 4  # pixels, mirrored: DeiT III's Simple Random Crop
 
@@ -21,6 +22,11 @@ SIMPLE_PADDING = 4  # pixels, mirrored: DeiT III's Simple Random Crop
 def opened(source: ImageSource, index: int) -> Image.Image:
     """The image as the steps below take it."""
     return source.image(index)
+
+
+def of_pixels(pixels: NDArray[np.uint8]) -> Image.Image:
+    """The same of (H, W, 3) RGB pixels."""
+    return Image.fromarray(pixels)
 
 
 def crop(augment: Augment, size: int) -> v2.Compose | RandomResizedCropAndInterpolation:

@@ -4,6 +4,8 @@ import math
 import random
 from typing import Any, NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import Tensor
 
 from deit.config.material import Augment, Data, Decode
@@ -28,6 +30,15 @@ class Box(NamedTuple):
 
 
 NOWHERE = Box(0, 0, 0, 0)
+
+
+class Place(NamedTuple):
+    """A rectangle in shares of an image's sides."""
+
+    top: float
+    left: float
+    height: float
+    width: float
 
 
 class TrainView:
@@ -74,8 +85,8 @@ class EvalView:
 
     def __init__(self, data: Data, *, image_size: int, crop: float) -> None:
         self.kit, self.image_size = KITS[data.decode], image_size
-        resized = math.floor(image_size / crop)  # the official code: 224 / 0.875 = 256, 384 / 0.875 = 438
-        self.transform = self.kit.evaluation(image_size, resized)
+        self.resized = math.floor(image_size / crop)  # the official code: 224 / 0.875 = 256, 384 / 0.875 = 438
+        self.transform = self.kit.evaluation(image_size, self.resized)
 
     def of(self, source: ImageSource, index: int) -> Tensor:
         """Render an image of ``source``: (3, H, W) uint8."""
@@ -84,6 +95,17 @@ class EvalView:
     def __call__(self, image: Any) -> Tensor:  # noqa: ANN401 - of the kit's own kind
         """Render an image as the kit opens it."""
         return self.kit.to_tensor(self.transform(image))
+
+    def of_pixels(self, pixels: NDArray[np.uint8]) -> Tensor:
+        """Render (H, W, 3) RGB pixels: (3, H, W) uint8."""
+        return self(self.kit.of_pixels(pixels))
+
+    def place(self, height: int, width: int) -> Place:
+        """Where in an image of these sides the view lies."""
+        short = min(height, width)
+        rows, columns = (self.resized * side // short for side in (height, width))  # as torchvision rounds
+        top, left = (round((side - self.image_size) / 2) for side in (rows, columns))
+        return Place(top / rows, left / columns, self.image_size / rows, self.image_size / columns)
 
 
 def erase_box(size: int) -> Box:

@@ -29,11 +29,12 @@ _CONVERT = (
 _DIGEST = "sha256"  # a string beside the others in files of ours, for safetensors has no checksum
 
 
-def read_state(path: str | Path, *, ema: bool = False) -> State:
+def read_state(path: str | Path, *, ema: bool = False, key: str = "init_ema") -> State:
     """The tensors of a weights file by their bare names, on the CPU.
 
     Understands safetensors, released DeiT files, checkpoints of the official code and Lightning's of ours (of which
-    it takes the student only). ema: the averaged weights that a checkpoint holds beside the others. Raises
+    it takes the student only). ema: the averaged weights that a checkpoint holds beside the others; key: what the user
+    asked for them by, for the message. Raises
     ConfigError, naming the file, for anything that is missing, is no checkpoint, holds no averaged weights that were
     asked for, or would have to execute code in order to be read.
     """
@@ -44,7 +45,7 @@ def read_state(path: str | Path, *, ema: bool = False) -> State:
     containers = ("model_ema", "state_dict") if ema else _CONTAINERS
     held = [name for name in containers if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)]
     if ema and not held:
-        raise _no_average(path)
+        raise _no_average(path, key)
     if isinstance(content, Mapping) and held:
         content = content[held[0]]
     if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
@@ -60,14 +61,14 @@ def read_state(path: str | Path, *, ema: bool = False) -> State:
         )
     ours = any(name.startswith(_STUDENT) for name in state)
     if ema and "model_ema" not in held and not any(name.startswith(_AVERAGE) for name in state):
-        raise _no_average(path)
+        raise _no_average(path, key)
     return _bare(state, (_AVERAGE if ema else _STUDENT) if ours else "")
 
 
-def _no_average(path: Path) -> ConfigError:
+def _no_average(path: Path, key: str) -> ConfigError:
     return ConfigError(
-        f"{path} holds no averaged weights, which init_ema=true asks for; possible are checkpoints of runs with"
-        " optim.ema, and the official code's with model_ema; pass init_ema=false"
+        f"{path} holds no averaged weights, which {key}=true asks for; possible are checkpoints of runs with"
+        f" optim.ema, and the official code's with model_ema; pass {key}=false"
     )
 
 

@@ -127,7 +127,7 @@ def _of_run(path: Path, description: Mapping[str, object], ema: bool | None) -> 
         std=config.data.std,
     )
     averaged = config.optim.ema is not None
-    state = read_state(path, ema=config.optim.ema_chosen if ema is None else ema)
+    state = read_state(path, ema=config.optim.ema_chosen if ema is None else ema, key="ema")
     load_exactly(student.net, state, path)
     folder = path.absolute().parent.parent if path.parent.name == "checkpoints" else path
     return Trained(
@@ -166,7 +166,7 @@ def _fitted_teacher(path: Path, metadata: Mapping[str, str]) -> Trained:
 
 def _bare_file(path: Path, metadata: Mapping[str, str], *, ema: bool) -> Trained:
     """Weights alone: what they are of follows from the shapes."""
-    state, _ = to_timm(read_state(path, ema=ema))
+    state, _ = to_timm(read_state(path, ema=ema, key="ema"))
     inputs = Inputs.from_metadata(metadata) or IMAGENET
     net, image_size, num_classes = infer_network(state, path)
     load_exactly(net, state, path)

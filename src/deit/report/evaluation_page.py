@@ -233,7 +233,7 @@ def _two(value: float) -> str:
 
 
 def _section(one: Shown) -> Iterator[str]:
-    yield f"# Evaluation {escaped(one.evaluation.name)}\n"
+    yield f"# Evaluation of {escaped(', '.join(network.name for network in one.evaluation.networks))}\n"
     yield f"{escaped(_about(one.evaluation))}. {escaped(HOW_TO_READ)}\n"
     for table in grids(one.evaluation):
         yield f"## {escaped(table.title)}\n"

@@ -5,19 +5,21 @@ import hashlib
 import json
 import logging
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from lightning.pytorch import seed_everything
 
 from deit.config import compose
+from deit.config.errors import ConfigError
 from deit.config.execution import Optim, OptimizerKind
 from deit.config.material import Augment, Data, OnError
 from deit.config.schema import Config
 from deit.config.teaching import Teacher, TeacherSource
 from deit.data.datamodule import KeyedData
 from deit.data.locking import only_one
-from deit.data.sources import DataSet, ImageError
+from deit.data.sources import DataSet, ImageError, open_dataset
 from deit.data.unreadable import refusal
 from deit.models.files import save_weights
 from deit.models.teachers import Ensemble, FrozenTeacher, TeacherNetwork, build_teacher
@@ -39,9 +41,36 @@ def obtain(config: Config, dataset: DataSet) -> FrozenTeacher | None:
     """
     if not config.uses_teacher:
         return None
-    num_classes = len(dataset.classes)
-    networks = [_network(_weighted(member, dataset), num_classes) for member in members(config)]
-    name = "+".join(member.teacher.name for member in members(config))
+    return _frozen([_weighted(member, dataset) for member in members(config)], len(dataset.classes))
+
+
+def obtain_again(config: Config, num_classes: int) -> FrozenTeacher:
+    """The teacher that a run had, which is not fitted anew; num_classes: of the run's data.
+
+    Raises:
+        ConfigError: if it had none, or its weights, or the data by which they are found, are not there any more.
+    """
+    if not config.uses_teacher or config.teacher_source is TeacherSource.random:
+        had = "random weights for a teacher" if config.uses_teacher else "no teacher"
+        raise ConfigError(f"the run had {had}; pass teacher=<a run, a file, an exported folder, or timm:<name>>")
+    ready = members(config)
+    if config.teacher_source is TeacherSource.fit:
+        dataset = open_dataset(config.data)
+        ready = [_fitted(member, fitted_file(member, dataset)) for member in ready]
+        if missing := [
+            member.teacher.checkpoint for member in ready if not Path(str(member.teacher.checkpoint)).is_file()
+        ]:
+            raise ConfigError(
+                f"the run's teacher is not at {', '.join(map(str, missing))} any more; start from the folder that has"
+                " logs/, or pass teacher=<its file>"
+            )
+    return _frozen(ready, num_classes)
+
+
+def _frozen(ready: Sequence[Config], num_classes: int) -> FrozenTeacher:
+    """The networks of configurations whose teachers have weights, as one that answers."""
+    networks = [_network(member, num_classes) for member in ready]
+    name = "+".join(member.teacher.name for member in ready)
     return FrozenTeacher(networks[0] if len(networks) == 1 else Ensemble(networks), name)
 
 
@@ -77,6 +106,11 @@ def _weighted(config: Config, dataset: DataSet) -> Config:
         if not file.is_file():
             _fit(config, dataset, file)
     log.info(f"teacher {config.teacher.name}: {file}")
+    return _fitted(config, file)
+
+
+def _fitted(config: Config, file: Path) -> Config:
+    """``config`` with the teacher that lies in ``file``."""
     fitted = dataclasses.replace(config.teacher, source=TeacherSource.checkpoint, checkpoint=str(file))
     return dataclasses.replace(config, teacher=fitted)
 

@@ -1,0 +1,137 @@
+"""Which images are meant, and how their files become upright pixels. Shapes: H, W sides in pixels."""
+
+import contextlib
+import glob
+import os
+import sys
+import threading
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from io import BytesIO
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL.JpegImagePlugin import JpegImageFile
+
+from deit.config.errors import ConfigError
+from deit.config.layout import IMAGE_SUFFIXES, images_below
+from deit.data.sources.decoding import ImageError, decode, read_file
+
+STANDARD_INPUT = "-"
+PIPED = "standard input"
+"""What an image that came through a pipe is called."""
+MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
+"""Where Pillow refuses: no training ever saw an image of more."""
+REDUCED = 8
+"""By how much a larger JPEG is shrunk while it is decoded: the most that the format can."""
+ALONE = 2**25  # pixels; 100 MB each: larger ones are decoded one at a time
+
+_alone = threading.Lock()
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # below what it refuses, all is well
+
+
+@dataclass(frozen=True)
+class Photograph:
+    """An image file, or its content where it came through a pipe."""
+
+    name: str
+    """Its path as a person would type it."""
+    content: bytes | None = None
+
+    def pixels(self, *, upright: bool) -> NDArray[np.uint8]:
+        """(H, W, 3) RGB, decoded as for training; turned as its EXIF orientation says, if it is to be ``upright``.
+
+        Raises:
+            ImageError: naming it, if it cannot be read or decoded.
+        """
+        content = read_file(self.name, self.name) if self.content is None else self.content
+        pixels = _num_pixels(content)
+        with _alone if pixels > ALONE else contextlib.nullcontext():
+            image = _reduced(content, self.name) if pixels > MOST_PIXELS else decode(content, self.name)
+            return np.array(_turned(image) if upright else image)
+
+
+def find_photographs(images: str | None) -> list[Photograph]:
+    """The photographs that ``images`` names, in their order, each once; folders are searched at any depth.
+
+    Raises:
+        ConfigError: naming everything that is not there or holds no image.
+    """
+    if images is None or images == STANDARD_INPUT:
+        return _piped(sys.stdin.buffer.read())
+    entries = [images] if Path(images).exists() else [entry for entry in images.split(",") if entry]
+    found: dict[str, None] = {}
+    problems: list[str] = []
+    for entry in entries:
+        paths = list(_paths(entry))
+        found |= dict.fromkeys(paths)
+        if not paths:
+            problems.append(_nothing_in(entry))
+    if problems or not found:
+        raise ConfigError.of(problems or [f"images={images} names nothing; pass images=photo.jpg"])
+    return [Photograph(path) for path in found]
+
+
+def _paths(entry: str) -> Iterator[str]:
+    """The files that one name stands for; a name that exists is no pattern, whatever brackets it has."""
+    for path in [entry] if Path(entry).exists() else sorted(glob.glob(entry, recursive=True)):  # noqa: PTH207 - absolute ones too
+        if Path(path).is_dir():
+            yield from map(str, images_below(Path(path)))
+        else:
+            yield path
+
+
+def _nothing_in(entry: str) -> str:
+    if Path(entry).is_dir():
+        return f"{entry} holds no image; possible: {' '.join(sorted(IMAGE_SUFFIXES))}; pass another folder, or a file"
+    if glob.has_magic(entry):
+        return (
+            f"no file is called like {entry}; pass images=<file, folder or pattern>, a pattern such as 'photos/*.jpg'"
+        )
+    return f"{entry} is not there; pass images=<file, folder or pattern>"
+
+
+def _piped(content: bytes) -> list[Photograph]:
+    """The photographs of a pipe: one image's content, or a path a line."""
+    if not content.strip():
+        raise ConfigError("standard input holds no image and no path; pass images=photo.jpg")
+    if b"\0" in content or _num_pixels(content):  # no path has that byte, nearly every image file does
+        return [Photograph(PIPED, content)]
+    lines = dict.fromkeys(os.fsdecode(line) for line in content.splitlines() if line.strip())
+    return [Photograph(path) for line in lines for path in list(_paths(line)) or [line]]
+
+
+def _num_pixels(content: bytes) -> int:
+    """H times W as the file's header has it; 0 where it is none that Pillow knows, and `decode` knows what to say."""
+    try:
+        with Image.open(BytesIO(content)) as image:
+            return image.width * image.height
+    except UnidentifiedImageError:
+        return 0
+    except Image.DecompressionBombError:
+        return MOST_PIXELS + 1
+    except Exception:  # on damaged bytes PIL's readers raise nearly anything
+        return 0
+
+
+def _reduced(content: bytes, name: str) -> Image.Image:
+    """A JPEG that is too large to be decoded whole, at an eighth of its sides."""
+    try:
+        image = JpegImageFile(BytesIO(content))
+        image.draft("RGB", (image.width // REDUCED, image.height // REDUCED))
+        return image.convert("RGB")
+    except SyntaxError:  # no JPEG
+        return decode(content, name)
+    except Exception as error:  # as above
+        raise ImageError(f"{name}: cannot be decoded ({type(error).__name__}: {error})") from error
+
+
+def _turned(image: Image.Image) -> Image.Image:
+    """``image`` upright; a record of the orientation that cannot be read says nothing of it."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except Exception:  # as above
+        return image

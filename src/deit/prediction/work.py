@@ -1,0 +1,113 @@
+"""What src/predict.py does: find the photographs, ask the network, write what it says, draw where it looks."""
+
+import io
+import logging
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress
+
+from deit.config.command_line import INTERRUPTED
+from deit.config.errors import ConfigError, RunError, printable, written
+from deit.config.words import refuse
+from deit.data.sources import ImageError
+from deit.models.trained import read_trained
+from deit.prediction.answering import Answer, Answering, Look
+from deit.prediction.panel import panel
+from deit.prediction.photographs import Photograph, find_photographs
+from deit.prediction.request import OVERLAYS, Device, Request
+from deit.prediction.teaching import find_teacher
+from deit.prediction.writing import opened, texts
+from deit.training.folder import write_atomically
+
+
+def work(asked: Request) -> int:
+    """Do what is asked; returns the exit status: 1 if an image could not be read or a file not be written."""
+    try:
+        photographs = find_photographs(asked.images)
+        if asked.output is not None and asked.output.resolve() in {Path(one.name).resolve() for one in photographs}:
+            raise ConfigError(f"output={asked.output} is one of the images; pass output=predictions.json")
+        return _predict(asked, photographs, _answering(asked))
+    except ConfigError as error:
+        refuse(error)
+    except RunError as error:
+        sys.stderr.write(f"{printable(error)}\n")
+        return 1
+    except BrokenPipeError:  # whoever reads the answers has read enough, as head does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # for what Python writes when it ends
+        return 0
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _answering(asked: Request) -> Answering:
+    logging.getLogger("deit").setLevel(logging.WARNING)  # standard output is for answers
+    if asked.device is Device.cuda and not torch.cuda.is_available():
+        raise ConfigError("device=cuda, but PyTorch finds no GPU here; pass device=cpu")
+    on_gpu = asked.device is not Device.cpu and torch.cuda.is_available()
+    device = torch.device("cuda" if on_gpu else "cpu")
+    trained = read_trained(asked.checkpoint, ema=asked.ema)
+    if asked.ema and not trained.has_average:
+        raise ConfigError(f"ema=true, but {asked.checkpoint} holds no averaged weights; pass ema=false")
+    teaching = None if asked.teacher is None else find_teacher(asked.teacher, trained, device)
+    return Answering(trained, teaching, device=device, top=asked.top, upright=asked.upright, attention=asked.attention)
+
+
+def _predict(asked: Request, photographs: Sequence[Photograph], answering: Answering) -> int:
+    """Answer about all photographs, with a bar on a terminal; returns 1 if one could not be read, else 0."""
+    folder = asked.overlays or OVERLAYS
+    pictures = picture_paths(photographs, folder) if asked.attention else {}
+    console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    columns = (*Progress.get_default_columns(), MofNCompleteColumn())
+    bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal)
+    task = bar.add_task("images", total=len(photographs))
+    broken = 0
+
+    def batches() -> Iterator[list[Answer]]:
+        nonlocal broken
+        for said in answering.about(photographs, asked.batch):
+            for one in said:
+                if isinstance(one, ImageError):
+                    broken += 1
+                    console.print(printable(one))
+                elif one.look is not None:
+                    draw(one, one.look, pictures[one.image])
+                bar.advance(task)
+            yield [one for one in said if isinstance(one, Answer)]
+
+    with opened(asked.output) as stream, bar:
+        for text in texts(asked.written_as, batches(), terminal=stream.isatty()):
+            bar.stop()  # it and a table would write over each other on one terminal
+            stream.write(text)
+            stream.flush()
+            bar.start()
+    if pictures:
+        console.print(f"{len(photographs) - broken} pictures in {printable(folder)}")
+    if broken:
+        console.print(f"{broken} of {len(photographs)} images could not be read")
+    return int(broken > 0)
+
+
+def draw(answer: Answer, look: Look, path: Path) -> None:
+    """Write the picture of an answer; raises RunError, naming it, if the disk does not take it."""
+    content = io.BytesIO()
+    panel(answer, look).save(content, "PNG")
+    with written(path, "earlier pictures are whole"):
+        path.parent.mkdir(parents=True, exist_ok=True)
+    write_atomically(path, content.getvalue())
+
+
+def picture_paths(photographs: Sequence[Photograph], folder: Path) -> dict[str, Path]:
+    """Where the picture of each photograph, by its name, is written: below ``folder`` as photographs lie in theirs."""
+    files = {one.name: Path(os.path.abspath(one.name)) for one in photographs}  # noqa: PTH100 - resolves ..
+    top = Path(os.path.commonpath([file.parent for file in files.values()]))
+    names: dict[Path, str] = {}
+    for name, file in files.items():
+        below = folder / file.parent.relative_to(top)
+        path = below / f"{file.stem}_attention.png"
+        names[path if path not in names else below / f"{file.name}_attention.png"] = name
+    return {name: path for path, name in names.items()}

@@ -1,0 +1,24 @@
+"""What a trained network says of photographs, head by head, and where it looks.
+
+python src/predict.py checkpoint=logs/runs/<run> images=photo.jpg                   # a table of the five best classes
+python src/predict.py checkpoint=logs/runs/<run> images=photos attention=true       # and pictures of its attention
+python src/predict.py checkpoint=deit.pth images='photos/*.png' top=3 output=predictions.csv
+find photos -name '*.jpg' | python src/predict.py checkpoint=logs/runs/<run> teacher=true format=json
+
+checkpoint: a run's folder, a .ckpt, .pth or .safetensors file, an exported folder, or timm:<name>.
+images: files, folders, patterns with commas between; from a pipe, a path a line or one image.
+teacher: true for the run's own, or whatever checkpoint may be. format: table, json, csv. output: a file.
+attention: pictures in overlays=logs/attention. upright=false: photographs as stored, whatever their EXIF says.
+top=5, batch=32, device=auto|cpu|cuda, ema=true|false for checkpoints with averaged weights.
+Exit status: 0 if every image was read, 1 if one could not be, 2 for wrong input.
+"""
+
+import sys
+
+from deit.prediction.request import taken
+
+if __name__ == "__main__":
+    asked = taken(sys.argv[1:], __doc__)
+    from deit.prediction.work import work  # torch is imported only once work really starts
+
+    raise SystemExit(work(asked))
