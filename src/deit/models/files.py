@@ -66,8 +66,8 @@ def read_state(path: str | Path, *, ema: bool = False) -> State:
 
 def _no_average(path: Path) -> ConfigError:
     return ConfigError(
-        f"{path} holds no averaged weights, which init_ema=true asks for; possible are checkpoints of runs with"
-        " optim.ema, and the official code's with model_ema; pass init_ema=false"
+        f"{path} holds no averaged weights, which were asked for; possible are checkpoints of runs with optim.ema, and"
+        " the official code's with model_ema; pass ema=false, or init_ema=false to src/train.py"
     )
 
 

@@ -211,10 +211,11 @@ def _exported(folder: Path) -> Trained:
         record = content["pretrained_cfg"]
         num_classes, crop = int(content["num_classes"]), float(record.get("crop_pct", OFFICIAL_CROP))
         classes = tuple(map(str, content.get("label_names") or imagenet_classes(num_classes)))
+        fusion = Fusion(content.get("fusion", Fusion.softmax))
         mean, std, size = tuple(record["mean"]), tuple(record["std"]), int(record["input_size"][-1])
         net: nn.Module = timm.create_model(f"local-dir:{folder.absolute()}", pretrained=True)
     except (ValueError, KeyError, TypeError, OSError, RuntimeError, SafetensorError) as fault:
         reason = (str(fault).splitlines() or [type(fault).__name__])[0]
         raise ConfigError(f"{folder} is no network in timm's layout ({reason}); make it anew") from None
     student = Student(net, Preprocess(mean, std, size))
-    return Trained(name=folder.name, student=student.eval(), classes=classes, crop=crop)
+    return Trained(name=folder.name, student=student.eval(), classes=classes, crop=crop, fusion=fusion)
