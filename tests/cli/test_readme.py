@@ -1,5 +1,6 @@
 """The commands of the README and of docs/ do what is said there."""
 
+import os
 import re
 import shlex
 import subprocess
@@ -9,9 +10,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 from test_runs import TINY
+from timm.models.deit import VisionTransformerDistilled
 
 from conftest import ROOT, Outcome
 
@@ -27,6 +30,7 @@ def commands(script: str) -> list[list[str]]:
 
 COMMANDS, OF_THE_BANK, OF_REPORTS = commands("train"), commands("bank"), commands("report")
 BENCHMARKS, LISTINGS, CHECKS = commands("benchmark"), commands("runs"), commands("doctor")
+EXPORTS = commands("export")
 NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 GRIDS = ("experiment=paper/",)  # run in test_paper.py, one of them
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -119,6 +123,24 @@ def test_the_commands_of_reports_run(leave_run: Callable[..., Path], tmp_path: P
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "logs/sweeps/<sweep>/report/report.html").is_file()
     assert (tmp_path / "logs/report/report.html").is_file()
+
+
+@pytest.mark.slow
+def test_the_commands_that_export_run(tmp_path: Path) -> None:
+    """In their order, but for a push, which ends at the token that is not there."""
+    assert len(EXPORTS) >= 4
+    net = VisionTransformerDistilled(img_size=32, patch_size=16, depth=1, embed_dim=192, num_classes=1000)
+    for name in ("deit_tiny_distilled.pth", "logs/runs/<run>/checkpoints/best.ckpt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"model": net.state_dict()}, tmp_path / name)
+    for command in EXPORTS:
+        line = [sys.executable, str(ROOT / "src/export.py"), *command]
+        alone = os.environ | {"HF_TOKEN": "", "HF_HOME": str(tmp_path)}
+        done = subprocess.run(line, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=120, check=False)
+        if any(word.startswith("push=") for word in command):
+            assert (done.returncode, "needs a token" in done.stderr) == (2, True), done.stderr
+        elif not any(word in argument for argument in command for word in NOT_HERE[2:]):
+            assert done.returncode == 0, done.stderr
 
 
 def test_the_commands_that_list_runs_run(leave_run: Callable[..., Path], tmp_path: Path) -> None:
