@@ -61,7 +61,8 @@ def run(
     config: Callable[..., Config], leave_run: Callable[..., Path], tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """A run with two heads, as it is left: its figures and its best checkpoint."""
-    overrides = ["distill=hard", "scale.depth=1", "data.root=/home/someone/secret/digits", "logger=csv", "seed=3"]
+    place = "data.root=/home/someone/secret/photos"
+    overrides = ["distill=hard", "scale.depth=1", "data=folder", place, "logger=csv", "seed=3"]
     metrics = {"test/acc1": 91.5, "test/acc1_class": 90.25, "test/acc1_distill": 91.0, "test/acc1_fused": 91.5}
     folder = leave_run(tmp_path_factory.mktemp("runs") / "mine", *overrides, metrics=metrics, test_split="test")
     made_with = config(*overrides)
@@ -77,7 +78,7 @@ def run(
 
 @pytest.fixture(scope="module")
 def exported(run: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    output = tmp_path_factory.mktemp("exports") / "deit_digits"
+    output = tmp_path_factory.mktemp("exports") / "deit_photos"
     export(Request(checkpoint=str(run), output=output, format=Format.all))
     return output
 
@@ -168,9 +169,16 @@ def test_the_card_has_the_figures_of_the_run(exported: Path) -> None:
     assert "license" not in said
     (result,) = said["model-index"][0]["results"]
     assert [metric["value"] for metric in result["metrics"]] == [91.5, 90.25, 91.0, 91.5]
-    for part in ("# deit_digits", "| class head | 90.25 |", "distilled (hard) from regnety_160", "| onnx | "):
+    assert (result["dataset"]["name"], result["dataset"]["split"]) == ("photos", "test")
+    for part in (
+        "# deit_photos",
+        "On photos, ",
+        "| class head | 90.25 |",
+        "distilled (hard) from regnety_160",
+        "| onnx | ",
+    ):
         assert part in body
-    assert "python src/train.py distill=hard scale.depth=1 data.root=<digits> seed=3\n" in body
+    assert "python src/train.py distill=hard scale.depth=1 data=folder data.root=<photos> seed=3\n" in body
 
 
 def without_figures(source: Path, output: Path) -> None:

@@ -41,7 +41,9 @@ class Answer(nn.Module):
         self.image_size = trained.image_size
         given = None if preprocess else (inputs.mean, inputs.std)
         prepare = Preprocess(inputs.mean, inputs.std, self.image_size, given=given)
-        self.student = Student(trained.student.net, prepare).eval().requires_grad_(False)
+        # Weights laid out for convolutions (channels_last) are warned about when a program is saved.
+        net = trained.student.net.to(memory_format=torch.contiguous_format)  # pyright: ignore[reportCallIssue] - torch's stub forgets it
+        self.student = Student(net, prepare).eval().requires_grad_(False)
         self.fusion = trained.fusion
 
     @property

@@ -10,7 +10,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from deit.config import ledger
-from deit.config.material import DataKind
+from deit.config.material import Data, DataKind
 from deit.config.schema import Config
 from deit.export.answer import BATCHES, Answer
 from deit.export.request import Format, Request
@@ -96,6 +96,7 @@ def write(
         name=name,
         trained=trained,
         config=trained.config,
+        data="" if trained.config is None else _data_name(trained.config.data),
         figures=figures,
         formats=[str(one) for one in parity],
         two_heads=answer.student.two_heads,
@@ -118,20 +119,24 @@ def _template() -> Template:
 def header(name: str, trained: Trained, figures: Measured | None, formats: list[Format]) -> ModelCardData:
     """What the Hub reads: no licence, which is for the owner of weights and data to choose."""
     config = trained.config
+    known = None if config is None else _ON_THE_HUB.get(config.data.kind)
     distilled = config is not None and config.distill.active
     return ModelCardData(
         model_name=name,
         library_name=_LIBRARIES[formats[0]],
         pipeline_tag="image-classification",
         tags=["image-classification", "deit", *(["distillation"] if distilled else []), *map(str, formats)],
-        datasets=_datasets(config),
+        datasets=None if known is None else [known],
         eval_results=_results(config, figures),
     )
 
 
-def _datasets(config: Config | None) -> list[str] | None:
-    found = None if config is None else _ON_THE_HUB.get(config.data.kind)
-    return None if found is None else [found]
+def _data_name(data: Data) -> str:
+    """What to call the images: folders are called as their users call them, without where they are."""
+    place = data.path if data.kind is DataKind.hf else data.root
+    if data.kind not in (DataKind.hf, DataKind.folder) or place is None:
+        return data.name
+    return Path(place).name if Path(place).exists() or data.kind is DataKind.folder else place
 
 
 def _results(config: Config | None, figures: Measured | None) -> list[EvalResult] | None:
@@ -141,7 +146,7 @@ def _results(config: Config | None, figures: Measured | None) -> list[EvalResult
         EvalResult(
             task_type="image-classification",
             dataset_type=_ON_THE_HUB.get(config.data.kind, config.data.name),
-            dataset_name=config.data.name,
+            dataset_name=_data_name(config.data),
             dataset_split=figures.split,
             metric_type="accuracy",
             metric_name=f"top-1 in percent, {label}",
