@@ -32,6 +32,7 @@ from deit.models.nano import build_nano
 from deit.models.preprocess import Preprocess
 from deit.models.students import Student, build_student
 from deit.models.trained import Trained, read_trained
+from small_disk import SmallDisk
 
 DIGITS = tuple("0123456789")
 MEAN, STD = (0.1, 0.2, 0.3), (0.4, 0.5, 0.6)
@@ -62,7 +63,16 @@ def run(
 ) -> Path:
     """A run with two heads, as it is left: its figures and its best checkpoint."""
     place = "data.root=/home/someone/secret/photos"
-    overrides = ["distill=hard", "scale.depth=1", "data=folder", place, "logger=csv", "seed=3"]
+    files = "teacher.checkpoints=[/home/someone/a.pth,/data/b.pth]"
+    overrides = [
+        "distill=hard",
+        "scale.depth=1",
+        "data=folder",
+        place,
+        files,
+        "logger=csv",
+        "augment.crop_scale=[0.3,1]",
+    ]
     metrics = {"test/acc1": 91.5, "test/acc1_class": 90.25, "test/acc1_distill": 91.0, "test/acc1_fused": 91.5}
     folder = leave_run(tmp_path_factory.mktemp("runs") / "mine", *overrides, metrics=metrics, test_split="test")
     made_with = config(*overrides)
@@ -178,7 +188,8 @@ def test_the_card_has_the_figures_of_the_run(exported: Path) -> None:
         "| onnx | ",
     ):
         assert part in body
-    assert "python src/train.py distill=hard scale.depth=1 data=folder data.root=<photos> seed=3\n" in body
+    command = "distill=hard scale.depth=1 data=folder data.root=<photos> teacher.checkpoints=[<a.pth>,<b.pth>]"
+    assert f"python src/train.py {command} 'augment.crop_scale=[0.3,1]'\n" in body
 
 
 def without_figures(source: Path, output: Path) -> None:
@@ -290,6 +301,16 @@ def test_a_file_that_answers_otherwise_is_not_left(run: Path, tmp_path: Path, mo
     with pytest.raises(RunError, match=r"model\.onnx does not answer"):
         export(Request(checkpoint=str(run), output=tmp_path / "out", format=Format.onnx))
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("format", [Format.safetensors, Format.torch, Format.onnx])
+def test_a_full_disk_is_named_and_nothing_is_left(
+    run: Path, small_disk: Callable[[int], SmallDisk], format: Format
+) -> None:
+    disk = small_disk(100)  # less than the weights
+    with pytest.raises(RunError, match="cannot be written"):
+        export(Request(checkpoint=str(run), output=disk.folder / "out", format=format))
+    assert list(disk.folder.iterdir()) == []
 
 
 def test_averaged_weights_that_are_not_there_are_refused(exported: Path, tmp_path: Path) -> None:

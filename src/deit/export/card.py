@@ -1,5 +1,7 @@
 """The model card: what the network is, what is known of it, how to load it."""
 
+import re
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.resources import files
@@ -35,6 +37,8 @@ _ACCURACIES = {
 _LIBRARIES = {Format.safetensors: "timm", Format.onnx: "onnx", Format.torch: "pytorch"}
 _OF_THE_SITE = ("hydra.", "logger", "resources", "name=", "resume=", "plan=", "trainer.devices=", "data.workers=")
 """Settings that change nothing of what is computed, and are of no use on another machine."""
+_PLACE = re.compile(r"""(?<=[=\[,'"])(?:/|~|\.\.)[^,\]'"]*""")
+"""A folder or file of one machine, alone or in a list."""
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,15 @@ def measured(request: Request, trained: Trained) -> Measured | None:
     metrics = record.get("metrics")
     if record.get("status") != "done" or record.get("dry_run") is True or not isinstance(metrics, dict):
         return None
-    accuracies = {label: float(metrics[name]) for name, label in _ACCURACIES.items() if name in metrics}
+    accuracies = {label: float(metrics[name]) for name, label in _ACCURACIES.items() if _is_number(metrics.get(name))}
     typed = record.get("overrides")
     return Measured(
         accuracies, str(record.get("test_split", "test")), _command(typed if isinstance(typed, list) else [])
     )
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, (int, float))
 
 
 def _run_of(source: Path) -> Path | None:
@@ -74,15 +82,14 @@ def _run_of(source: Path) -> Path | None:
 
 
 def _command(overrides: list[object]) -> Markup:
-    kept = [_without_place(str(one)) for one in overrides if not str(one).lstrip("+~").startswith(_OF_THE_SITE)]
+    kept = [_typed(str(one)) for one in overrides if not str(one).lstrip("+~").startswith(_OF_THE_SITE)]
     return Markup(" ".join(["python src/train.py", *kept]))  # in a block of code, where nothing is to be escaped
 
 
-def _without_place(override: str) -> str:
+def _typed(override: str) -> str:
     """``data.root=<photos>`` for ``data.root=/home/me/photos``: the rest of a path is one machine's."""
-    key, equals, value = override.partition("=")
-    is_place = value.startswith(("/", "~", "..")) and equals
-    return f"{key}=<{Path(value).name}>" if is_place else override
+    shown, places = _PLACE.subn(lambda path: f"<{Path(path[0]).name}>", override)
+    return shown if places else shlex.quote(override)
 
 
 def write(

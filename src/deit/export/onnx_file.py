@@ -20,6 +20,7 @@ def save(program: ExportedProgram, answer: Answer, folder: Path, facts: Mapping[
 
     Raises:
         RunError: if it answers otherwise.
+        OSError: if the disk does not take it.
     """
     path = folder / FILE
     made = torch.onnx.export(

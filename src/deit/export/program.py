@@ -1,12 +1,13 @@
 """The network as a program of torch.export: what the .pt2 file holds, and what ONNX is made from."""
 
+import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from torch.export import Dim, ExportedProgram
 
-from deit.config.errors import ConfigError, RunError
+from deit.config.errors import ConfigError
 from deit.export.answer import INPUT, Answer, differences, refuse_another
 
 FILE = "model.pt2"
@@ -35,13 +36,13 @@ def save(program: ExportedProgram, answer: Answer, folder: Path, facts: Mapping[
     facts: kept beside it, as extra files.
 
     Raises:
-        RunError: if it answers otherwise, or the disk does not take it.
+        RunError: if it answers otherwise.
+        OSError: if the disk does not take it.
     """
     path = folder / FILE
-    try:
-        torch.export.save(program, path, extra_files=dict(facts))
-    except RuntimeError as fault:  # what a full disk is to torch's writer
-        raise RunError(f"{path.name} cannot be written ({fault}); make room and start again") from fault
+    buffer = io.BytesIO()  # on a full disk torch's own writer would end the process
+    torch.export.save(program, buffer, extra_files=dict(facts))
+    path.write_bytes(buffer.getbuffer())
     found = differences(torch.export.load(path).module(), answer)
     refuse_another(found, path.name)
     return found
