@@ -303,6 +303,18 @@ def test_a_file_that_answers_otherwise_is_not_left(run: Path, tmp_path: Path, mo
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_network_that_onnx_cannot_express_is_refused_with_another_format(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise torch.onnx.OnnxExporterError("No decomposition for aten.odd\nmore")
+
+    monkeypatch.setattr(torch.onnx, "export", fail)
+    with pytest.raises(ConfigError, match=r"cannot express this network \(No decomp.*odd\); pass format=torch"):
+        export(Request(checkpoint=str(run), output=tmp_path / "out", format=Format.onnx))
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.parametrize("format", [Format.safetensors, Format.torch, Format.onnx])
 def test_a_full_disk_is_named_and_nothing_is_left(
     run: Path, small_disk: Callable[[int], SmallDisk], format: Format
