@@ -1,6 +1,7 @@
 """The commands of the README and of docs/ do what is said there."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -16,6 +17,7 @@ import torch
 import yaml
 from PIL import Image
 from test_runs import TINY
+from timm.models.deit import VisionTransformerDistilled
 
 from conftest import ROOT, Outcome
 from deit.prediction import request
@@ -36,6 +38,7 @@ BENCHMARKS, LISTINGS, CHECKS = commands("benchmark"), commands("runs"), commands
 EVALUATIONS = commands("evaluate")
 PREDICTIONS = commands("predict")
 PIPES = [line for page in PAGES for line in re.findall(r"^.* \| python src/predict\.py.*$", page, re.M)]
+EXPORTS = commands("export")
 NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 GRIDS = ("experiment=paper/",)  # run in test_paper.py, one of them
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
@@ -170,6 +173,23 @@ def test_the_commands_that_evaluate_run_or_are_composed(deit_train: Callable[...
         assert done.returncode == 0, done.stderr
         assert ("scale:" if composed else "top-1 ") in done.stdout
     assert (tmp_path / "logs/runs/<run>/evaluation/evaluation.html").is_file()
+
+
+def test_the_commands_that_export_run(tmp_path: Path) -> None:
+    """In their order, but for a push, which ends at the token that is not there."""
+    assert len(EXPORTS) >= 4
+    net = VisionTransformerDistilled(img_size=32, patch_size=16, depth=1, embed_dim=192, num_classes=1000)
+    for name in ("deit_tiny_distilled.pth", "logs/runs/<run>/checkpoints/best.ckpt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        torch.save({"model": net.state_dict()}, tmp_path / name)
+    for command in EXPORTS:
+        line = [sys.executable, str(ROOT / "src/export.py"), *command]
+        alone = os.environ | {"HF_TOKEN": "", "HF_HOME": str(tmp_path)}
+        done = subprocess.run(line, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=120, check=False)
+        if any(word.startswith("push=") for word in command):
+            assert (done.returncode, "needs a token" in done.stderr) == (2, True), done.stderr
+        elif not any(word in argument for argument in command for word in NOT_HERE[2:]):
+            assert done.returncode == 0, done.stderr
 
 
 def test_the_commands_that_list_runs_run(leave_run: Callable[..., Path], tmp_path: Path) -> None:

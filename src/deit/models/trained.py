@@ -82,9 +82,16 @@ def read_trained(source: str | Path, *, ema: bool | None = None, key: str = "che
         key: What the user set to ``source``, for messages.
 
     Raises:
-        ConfigError: for what cannot be found, read without executing code, or recognised.
+        ConfigError: for what cannot be found, read without executing code, or recognised, and for averaged weights that
+            are asked for and are not there.
     """
-    text = str(source)
+    found = _read(str(source), ema, key)
+    if ema and not found.has_average:
+        raise ConfigError(f"ema=true, but {source} holds no averaged weights; pass ema=false")
+    return found
+
+
+def _read(text: str, ema: bool | None, key: str) -> Trained:
     path = Path(text)
     if text.startswith(PUBLISHED):
         return _published(text.removeprefix(PUBLISHED), key)
@@ -212,10 +219,11 @@ def _exported(folder: Path) -> Trained:
         record = content["pretrained_cfg"]
         num_classes, crop = int(content["num_classes"]), float(record.get("crop_pct", OFFICIAL_CROP))
         classes = tuple(map(str, content.get("label_names") or imagenet_classes(num_classes)))
+        fusion = Fusion(content.get("fusion", Fusion.softmax))
         mean, std, size = tuple(record["mean"]), tuple(record["std"]), int(record["input_size"][-1])
         net: nn.Module = timm.create_model(f"local-dir:{folder.absolute()}", pretrained=True)
     except (ValueError, KeyError, TypeError, OSError, RuntimeError, SafetensorError) as fault:
         reason = (str(fault).splitlines() or [type(fault).__name__])[0]
         raise ConfigError(f"{folder} is no network in timm's layout ({reason}); make it anew") from None
     student = Student(net, Preprocess(mean, std, size))
-    return Trained(name=folder.name, student=student.eval(), classes=classes, crop=crop)
+    return Trained(name=folder.name, student=student.eval(), classes=classes, crop=crop, fusion=fusion)

@@ -51,8 +51,6 @@ def _answering(asked: Request) -> Answering:
     on_gpu = asked.device is not Device.cpu and torch.cuda.is_available()
     device = torch.device("cuda" if on_gpu else "cpu")
     trained = read_trained(asked.checkpoint, ema=asked.ema)
-    if asked.ema and not trained.has_average:
-        raise ConfigError(f"ema=true, but {asked.checkpoint} holds no averaged weights; pass ema=false")
     teaching = None if asked.teacher is None else find_teacher(asked.teacher, trained, device)
     return Answering(trained, teaching, device=device, top=asked.top, upright=asked.upright, attention=asked.attention)
 
