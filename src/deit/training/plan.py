@@ -100,6 +100,7 @@ def _steps(config: Config, data: KeyedData) -> Rows:
     return [
         ("an epoch", f"{views:,} views, {config.augment.repeats} of an image, in {steps:,} steps"),
         ("the run", f"{o.epochs:,} epochs, {o.epochs * views:,} views, {o.epochs * steps:,} steps"),
+        *([] if t.patience is None else [("", f"less where {t.patience} epochs bring no better validation accuracy")]),
         ("batch", f"{o.batch_size:,} = {t.world_size} devices x {t.accumulate} accumulated x {each}"),
         ("learning rate", f"{o.kind}, peak {o.peak_lr:.3g}{scaled}, {o.warmup_epochs} epochs of warm-up"),
         ("", f"from {rate(0):.3g} to {rate(o.epochs * steps - 1):.3g}, schedule {o.schedule}"),
