@@ -89,6 +89,11 @@ class Config:
         return self.teacher.present and (self.distill.active or self.distill.compare)
 
     @property
+    def fits_teacher(self) -> bool:
+        """Whether the teacher is trained on the data, unless it was before."""
+        return self.teacher_source in (TeacherSource.fit, TeacherSource.finetune)
+
+    @property
     def is_dry_run(self) -> bool:
         """Whether the run only exercises the machinery, so that its figures mean nothing."""
         random_teacher = self.uses_teacher and self.teacher_source is TeacherSource.random
