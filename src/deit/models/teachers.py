@@ -200,7 +200,8 @@ def _pretrained(teacher: Teacher, record: PretrainedCfg, inputs: Inputs, num_cla
 
 def _with_new_head(teacher: Teacher, record: PretrainedCfg, inputs: Inputs, num_classes: int) -> nn.Module:
     """The published weights under a fresh head, whatever classes these were trained on."""
-    net = _pretrained(teacher, record, inputs, record.num_classes)
+    path = published_weights(teacher.name, record, None)
+    net = _filled(teacher, record, inputs, record.num_classes, read_state(path), str(path))
     net.reset_classifier(num_classes)  # pyright: ignore[reportCallIssue] - every network of timm has it
     return net
 
