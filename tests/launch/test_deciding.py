@@ -1,13 +1,18 @@
 """How `own=auto` is decided for runs and sweeps: by what lies in the caches, once, and then by the folder."""
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
+import timm
+import torch
 from huggingface_hub import constants
 from omegaconf import DictConfig
 from PIL import Image
 
+from conftest import Outcome
 from deit.config.own_data import OwnChoice
 from deit.config.preflight import Grid
 from deit.config.schema import Config
@@ -15,12 +20,15 @@ from deit.launch import own_data
 
 STUDENT, PLAIN = "deit_tiny_distilled_patch16_224-b40b3cf7.pth", "deit_tiny_patch16_224-a1311bcf.pth"
 TEACHER = "efficientnet_b0_ra-3dd342df.pth"
+# Without the statistics of batches, which random weights would have to learn first.
+QUICK = ("teacher.name=deit_tiny_patch16_224.fb_in1k", "teacher.fit.epochs=4", "teacher.fit.batch_size=4")
+NOWHERE = "http://127.0.0.1:9"  # nothing listens to the discard port
 
 
 @pytest.fixture
 def cached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., None]]:
     """A machine without network; puts published files, by their names, where torch.hub keeps them."""
-    monkeypatch.setattr(constants, "ENDPOINT", "http://127.0.0.1:9")  # nothing listens to the discard port
+    monkeypatch.setattr(constants, "ENDPOINT", NOWHERE)
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     folder = tmp_path / "hub" / "checkpoints"
@@ -103,3 +111,36 @@ def test_a_sweep_decides_once_and_for_all_its_jobs(
     assert settle() == ["scratch", "scratch"], "there are no weights for one of them"
     cached(PLAIN, STUDENT, TEACHER, PLAIN.replace("tiny", "small"))
     assert settle() == ["scratch", "scratch"], "the sweep was begun without"
+
+
+def photographs(folder: Path) -> None:
+    """Forty of two classes, light and dark, larger than nano scale's images."""
+    for number in range(40):
+        path = folder / ("day", "night")[number % 2] / f"{number}.jpg"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pixels = np.random.default_rng(number).integers(0, 80, (90, 120, 3)) + 150 * (number % 2)
+        Image.fromarray(pixels.astype(np.uint8)).save(path)
+
+
+@pytest.mark.slow
+def test_photographs_are_fine_tuned_and_stay_so(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
+    """Files in the layout of the published ones, random inside; the second start finds neither them nor a network."""
+    photographs(tmp_path / "photos")
+    caches = tmp_path / "torch/hub/checkpoints"
+    caches.mkdir(parents=True)
+    torch.save({"model": timm.create_model("deit_tiny_distilled_patch16_224").state_dict()}, caches / STUDENT)
+    torch.save({"model": timm.create_model("deit_tiny_patch16_224").state_dict()}, caches / PLAIN)
+    away = {"TORCH_HOME": str(tmp_path / "torch"), "HF_HUB_CACHE": str(tmp_path / "hf"), "HF_ENDPOINT": NOWHERE}
+    typed = ("data=folder", "data.root=photos", "hydra.run.dir=out", "optim.epochs=2", *QUICK)
+    first = deit_train(*typed, **away)
+    assert first.status == 0, first.said
+    assert "own=finetune: student and teacher start from published weights" in first.said
+    assert "initialised: head.weight, head.bias, head_dist.weight, head_dist.bias" in first.said
+    record = json.loads((tmp_path / "out/run.json").read_text())
+    assert record["own"]["choice"] == "finetune"
+    assert record["own"]["reasons"][0].startswith("40 images of 2 classes, 20 to 20 each, short side 90 pixels")
+    for file in caches.iterdir():
+        file.unlink()
+    again = deit_train(*typed, **away)
+    assert again.status == 0, again.said
+    assert "is done already" in again.said, "another recipe would be another run"
