@@ -21,8 +21,10 @@ from deit.config.schema import Config
 
 # What a run is called, where it runs, what it writes beside metrics.csv and why it has its values (which are there
 # themselves) do not change what it computes.
-NOT_FINGERPRINTED = ("name", "resume", "plan", "logger", "resources", "own")
+NOT_FINGERPRINTED = ("name", "resume", "plan", "logger", "resources")
 NOT_FINGERPRINTED_KEYS = (
+    ("own", "choice"),
+    ("own", "reasons"),
     ("data", "root"),
     ("data", "workers"),
     ("data", "on_error"),

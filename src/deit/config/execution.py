@@ -116,7 +116,7 @@ class Trainer:
     """Largest gradient norm; null: no clipping (Table 9)."""
     limit_batches: int | None = None
     """For dry runs: batches of an epoch, of validation and of the test, on each device; null: all."""
-    patience: int | None = None
+    patience: int | None = II("own.patience")
     """Epochs in a row without a better accuracy on the validation split after which training ends; null: it never ends
     before its last epoch."""
     compile: bool = False

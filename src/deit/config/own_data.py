@@ -12,7 +12,7 @@ from statistics import median
 from PIL import Image
 
 from deit.config import layout
-from deit.config.values import Choice
+from deit.config.values import Choice, not_positive
 
 TINY_SIDE = 48  # pixels: what nano scale calls 384; enlarging smaller images adds nothing that they show
 SAMPLE = 256  # headers read: the median side is then known to a few per cent
@@ -44,9 +44,17 @@ class Own:
     choice: OwnChoice = OwnChoice.auto
     reasons: list[str] = field(default_factory=list)
     """Why, where ``auto`` was decided."""
+    patience: int | None = None
+    """What ``trainer.patience`` is unless it is set."""
+    steps: int = 1
+    """Optimiser steps that training takes at least: where an epoch has few, epochs and patience are more."""
+    teacher_steps: int = 1
+    """The same for a teacher that is trained on the data."""
 
     def problems(self) -> Iterator[str]:
-        yield from ()
+        yield from not_positive(own__steps=self.steps, own__teacher_steps=self.teacher_steps)
+        if self.patience is not None:
+            yield from not_positive(own__patience=self.patience)
 
 
 @dataclass(frozen=True)

@@ -29,6 +29,7 @@ NO_MATTER: Mapping[str, tuple[str, ...] | None] = {
     "distill": ("alpha", "tau", "kl", "fusion", "bank_path", "bank_part", "views"),
     "teacher": ("source", "checkpoint", "checkpoints", "fit"),
     "trainer": ("patience",),
+    "own": None,
 }  # fmt: skip
 
 
