@@ -11,6 +11,7 @@ import hydra
 from omegaconf import DictConfig
 
 from deit.config import command_line, compose
+from deit.launch.own_data import settled
 
 compose.register()
 ACTIONS = ("build", "verify", "stats", "list")
@@ -19,7 +20,7 @@ action = command_line.take_action(ACTIONS, __doc__)
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(raw: DictConfig) -> float:
-    config = compose.resolve(raw)
+    config = compose.resolve(settled(raw))
     from deit.training.bank_actions import work  # torch is imported only once work really starts
 
     return work(action, config)

@@ -14,6 +14,7 @@ from omegaconf import DictConfig
 
 from deit.config import command_line, compose
 from deit.doctor import request
+from deit.launch.own_data import settled
 
 compose.register()
 asked = request.taken(__doc__)
@@ -21,7 +22,7 @@ asked = request.taken(__doc__)
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(raw: DictConfig) -> None:
-    config = compose.resolve(raw)
+    config = compose.resolve(settled(raw))
     from deit.doctor.work import work  # torch is imported only by the checks that need it
 
     raise SystemExit(work(asked, config))

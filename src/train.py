@@ -12,6 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from deit.config import command_line, compose, preflight
+from deit.launch.own_data import settled
 
 compose.register()
 
@@ -19,7 +20,7 @@ compose.register()
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(raw: DictConfig) -> float:
     preflight.refuse_drift(raw)
-    config = compose.resolve(raw)
+    config = compose.resolve(settled(raw))
     if config.plan:
         from deit.training.plan import show
 

@@ -213,7 +213,7 @@ def test_the_site_defaults_shown_are_valid(config: Callable[..., object]) -> Non
 
 def test_every_option_that_is_named_exists() -> None:
     table = re.findall(r"^\| `(\w+)` \| (.*) \|$", TEXT, re.M)
-    assert len(table) == 11
+    assert len(table) == 12
     for group, options in table:
         exist = {path.stem for path in (ROOT / "conf" / group).glob("*.yaml")}
         named = set(re.findall(r"`(\w+)`", options.split(";")[0]))

@@ -57,3 +57,15 @@ def test_what_the_user_set_stays(config: Callable[..., Config]) -> None:
     assert adapted(chosen, 100) == (chosen, [])
     letter = config("scale=paper", "data=cifar10", "optim.adapt=false")
     assert adapted(letter, 100) == (letter, [])
+
+
+def test_a_few_images_of_ones_own_are_trained_on_for_longer(config: Callable[..., Config]) -> None:
+    now, reasons = adapted(config("own=scratch"), 100)  # 7 steps an epoch: 45 epochs are 315, 7 times as many 2,205
+    assert (now.optim.epochs, now.trainer.patience) == (315, 105)
+    assert now.teacher.fit.epochs == 108  # 4 steps an epoch: 12 epochs are 48, 9 times as many 432
+    assert "epochs 45 -> 315, of 7 steps: 100 training images are few" in reasons[0]
+    assert "epochs of the teacher 12 -> 108" in reasons[1]
+    assert adapted(config("own=scratch"), 10_000)[0].optim.epochs == 45
+    assert adapted(config(), 100)[0].optim.epochs == 45, "of other data a share is compared over equal epochs"
+    mine = adapted(config("own=scratch", "optim.epochs=40", "trainer.patience=9", "teacher.fit.epochs=3"), 100)[0]
+    assert (mine.optim.epochs, mine.trainer.patience, mine.teacher.fit.epochs) == (40, 9, 3)

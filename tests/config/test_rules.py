@@ -18,6 +18,8 @@ REFUSED = [
     (["teacher.source=checkpoint"], ["no file is named", "teacher.checkpoint=<file>"], ["teacher.source=fit"]),
     (["teacher.checkpoint=nowhere.pth"], ["nowhere.pth is not a file"], ["teacher.checkpoint=null"]),
     (["teacher.checkpoint=x.pth", "teacher.source=fit"], ["would be ignored"], ["teacher.checkpoint=null"]),
+    (["teacher.source=finetune"], ["which no network of scale=nano has"], ["teacher.source=fit"]),
+    (["trainer.patience=0"], ["trainer.patience=0 must be above zero"], ["trainer.patience=null"]),
     (["scale=paper", "data=cifar100", "data.download=true"], ["predicts 1000 classes, data=cifar100 has 100"], ["teacher.source=fit"]),
     (["resolution.pixels=30"], ["30 pixels does not divide into patches of 4", "resolution.pixels=28"], ["resolution.pixels=32"]),
     (["model.embed_dim=50"], ["model.embed_dim=50 does not divide by model.heads=3", "model.embed_dim=48"], ["model.embed_dim=48"]),

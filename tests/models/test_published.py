@@ -50,3 +50,14 @@ def test_published_weights_bring_their_own_head_size_and_statistics(no_network: 
     teacher.image_size = 112
     network = build_teacher(teacher, paper, **published)
     assert network.net.pos_embed.shape == (1, 1 + 7 * 7, 192)
+
+
+def test_fine_tuning_takes_all_but_the_head_of_published_weights(no_network: Path, paper: Scale) -> None:
+    source = timm.create_model("deit_tiny_patch16_224")
+    torch.save({"model": source.state_dict()}, no_network / "deit_tiny_patch16_224-a1311bcf.pth")
+    teacher = Teacher(name="deit_tiny_patch16_224.fb_in1k", num_classes=1000)
+    network = build_teacher(teacher, paper, **DATA, source=TeacherSource.finetune)
+    assert network.preprocess.inputs.image_size == 224
+    assert network.net.head.weight.shape == (10, 192)
+    body = {name: tensor for name, tensor in network.net.state_dict().items() if not name.startswith("head.")}
+    torch.testing.assert_close(body, {name: source.state_dict()[name] for name in body})

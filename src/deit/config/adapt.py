@@ -1,4 +1,4 @@
-"""Batch and warm-up for few images or few epochs: what the scale says gives way, what the user says stays.
+"""Batch, length and warm-up for few images or few epochs: what the scale says gives way, what the user says stays.
 
 ``scale=paper`` is made for 1.28 million images. With a thousand, its batch of 1024 would be the whole epoch and
 five epochs of warm-up would be five steps.
@@ -6,6 +6,7 @@ five epochs of warm-up would be five steps.
 
 from dataclasses import replace
 
+from deit.config.execution import epochs_at_scale
 from deit.config.schema import Config
 
 MIN_STEPS = 16  # an epoch of fewer steps is too coarse for a rate that follows epochs
@@ -15,10 +16,11 @@ MAX_WARMUP = 5  # at most a fifth of the training
 
 
 def adapted(config: Config, num_images: int | None = None) -> tuple[Config, list[str]]:
-    """``config`` with a batch and a warm-up that suit the data, and why each was changed.
+    """``config`` with a batch, a length and a warm-up that suit the data, and why each was changed.
 
-    Touches only what stands as the scale set it, and nothing under ``optim.adapt=false``. The learning rate follows
-    the batch by the linear rule (DeiT section 5).
+    The length changes for one's own images alone (group ``own``): elsewhere a share of the images is compared with
+    another over the same epochs. Touches only what stands as the scale set it, and nothing under
+    ``optim.adapt=false``. The learning rate follows the batch by the linear rule (DeiT section 5).
 
     Args:
         num_images: Training images; None where only the length of the training is known yet.
@@ -28,6 +30,8 @@ def adapted(config: Config, num_images: int | None = None) -> tuple[Config, list
     reasons: list[str] = []
     if num_images is not None and config.optim.batch_size == config.scale.batch_size:
         config = _smaller_batch(config, num_images, reasons)
+    if num_images is not None:
+        config = _longer(config, num_images, reasons)
     if config.optim.warmup_epochs == config.scale.warmup_epochs:
         config = _other_warmup(config, num_images, reasons)
     return config, reasons
@@ -52,6 +56,29 @@ def _smaller_batch(config: Config, num_images: int, reasons: list[str]) -> Confi
         f" {steps_per_epoch(config, num_images)} steps otherwise; optim.adapt=false keeps the scale's"
     )
     return replace(config, optim=now)
+
+
+def _longer(config: Config, num_images: int, reasons: list[str]) -> Config:
+    own, optim, fit = config.own, config.optim, config.teacher.fit
+    times = -(-own.steps // (steps_per_epoch(config, num_images) * optim.epochs))
+    if times > 1 and optim.epochs == epochs_at_scale(optim.paper_epochs, config.scale.epochs):
+        now = replace(optim, epochs=times * optim.epochs)
+        reasons.append(
+            f"epochs {optim.epochs} -> {now.epochs}, of {steps_per_epoch(config, num_images)} steps:"
+            f" {num_images} training images are few, at least {own.steps:,} steps; pass optim.epochs=<number>"
+        )
+        config = replace(config, optim=now)
+        if own.patience is not None and config.trainer.patience == own.patience:
+            config = replace(config, trainer=replace(config.trainer, patience=times * own.patience))
+    times = -(-own.teacher_steps // (-(-num_images // fit.batch_size) * fit.epochs))
+    if times > 1 and config.uses_teacher and config.fits_teacher and fit.epochs == config.scale.teacher_epochs:
+        longer = replace(fit, epochs=times * fit.epochs)
+        reasons.append(
+            f"epochs of the teacher {fit.epochs} -> {longer.epochs}: at least {own.teacher_steps:,} steps; pass"
+            " teacher.fit.epochs=<number>"
+        )
+        config = replace(config, teacher=replace(config.teacher, fit=longer))
+    return config
 
 
 def _other_warmup(config: Config, num_images: int | None, reasons: list[str]) -> Config:

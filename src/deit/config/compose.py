@@ -16,11 +16,15 @@ from deit.config import resources, rules, targets
 from deit.config.errors import ConfigError
 from deit.config.execution import epochs_at_scale
 from deit.config.mistakes import known_keys, unknown_key
+from deit.config.own_data import published_student
 from deit.config.schema import Config
 
-# What a run is called, where it runs and what it writes beside metrics.csv do not change what it computes.
+# What a run is called, where it runs, what it writes beside metrics.csv and why it has its values (which are there
+# themselves) do not change what it computes.
 NOT_FINGERPRINTED = ("name", "resume", "plan", "logger", "resources")
 NOT_FINGERPRINTED_KEYS = (
+    ("own", "choice"),
+    ("own", "reasons"),
     ("data", "root"),
     ("data", "workers"),
     ("data", "on_error"),
@@ -36,7 +40,7 @@ def register() -> None:
     """Make the root dataclass the type of every YAML file, and have all checked; call it before Hydra composes any."""
     targets.check_everything()
     ConfigStore.instance().store(name="schema", node=Config)
-    for called in (epochs_at_scale, resources.cpus_for, resources.gpus_for, resources.minutes):
+    for called in (epochs_at_scale, resources.cpus_for, resources.gpus_for, resources.minutes, published_student):
         OmegaConf.register_new_resolver(called.__name__, called, replace=True)
 
 

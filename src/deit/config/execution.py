@@ -116,6 +116,9 @@ class Trainer:
     """Largest gradient norm; null: no clipping (Table 9)."""
     limit_batches: int | None = None
     """For dry runs: batches of an epoch, of validation and of the test, on each device; null: all."""
+    patience: int | None = II("own.patience")
+    """Epochs in a row without a better accuracy on the validation split after which training ends; null: it never ends
+    before its last epoch."""
     compile: bool = False
     """Compile student and teacher with torch.compile: minutes at the start, faster steps on GPUs."""
     channels_last: bool = False
@@ -157,6 +160,8 @@ class Trainer:
             yield from not_positive(trainer__threads=self.threads)
         if self.limit_batches is not None:
             yield from not_positive(trainer__limit_batches=self.limit_batches)
+        if self.patience is not None:
+            yield from not_positive(trainer__patience=self.patience)
 
 
 @dataclass(kw_only=True)

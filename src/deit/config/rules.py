@@ -85,6 +85,14 @@ def teacher_source_is_complete(c: Config) -> Iterator[str]:
             yield f"teacher.checkpoints names {file}, which is not a file; pass teacher.checkpoints=[<existing files>]"
 
 
+def published_teachers_are_of_paper_scale(c: Config) -> Iterator[str]:
+    if c.uses_teacher and c.teacher_source is TeacherSource.finetune and c.scale.shrink > 1:
+        yield (
+            f"teacher.source=finetune starts from published weights, which no network of scale={c.scale.name} has; pass"
+            " scale=paper or teacher.source=fit"
+        )
+
+
 def ensemble_has_members(c: Config) -> Iterator[str]:
     t = c.teacher
     if not t.is_ensemble:
@@ -271,6 +279,7 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     seed_is_one,
     distillation_has_a_teacher,
     teacher_source_is_complete,
+    published_teachers_are_of_paper_scale,
     ensemble_has_members,
     teacher_knows_the_classes,
     images_divide_into_patches,

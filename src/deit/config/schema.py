@@ -4,7 +4,7 @@ The root dataclass alone types every YAML file under conf/ and every override on
 Derived values are properties, so that what is written to config.yaml is what was set.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from omegaconf import MISSING
 
@@ -12,6 +12,7 @@ from deit.config import layout
 from deit.config.execution import Logger, Optim, Trainer
 from deit.config.material import Augment, Data, DataKind
 from deit.config.network import Model, Resampling, Resolution, Scale
+from deit.config.own_data import Own, OwnChoice
 from deit.config.resources import Resources
 from deit.config.teaching import Distill, Teacher, TeacherSource
 
@@ -49,6 +50,7 @@ class Config:
     trainer: Trainer = MISSING
     logger: Logger = MISSING
     resources: Resources = MISSING
+    own: Own = field(default_factory=Own)
 
     @property
     def image_size(self) -> int:
@@ -87,6 +89,16 @@ class Config:
     def uses_teacher(self) -> bool:
         """Whether a teacher answers anything in this run."""
         return self.teacher.present and (self.distill.active or self.distill.compare)
+
+    @property
+    def fits_teacher(self) -> bool:
+        """Whether the teacher is trained on the data, unless it was before."""
+        return self.teacher_source in (TeacherSource.fit, TeacherSource.finetune)
+
+    @property
+    def own_undecided(self) -> bool:
+        """Whether the recipe is to be chosen by looking at the images."""
+        return self.own.choice is OwnChoice.auto and self.data.kind is DataKind.folder
 
     @property
     def is_dry_run(self) -> bool:

@@ -61,13 +61,15 @@ class TeacherSource(Choice):
     """The file in ``teacher.checkpoint``."""
     fit = "fit"
     """Trained once on the same data, kept under logs/teachers/ and reused by every later run."""
+    finetune = "finetune"
+    """Trained as ``fit`` is, but from timm's published weights, under a new head for the classes of the data."""
     random = "random"
     """No training at all: for dry runs that only exercise the machinery."""
 
 
 @dataclass(kw_only=True)
 class TeacherFit:
-    """How a teacher is trained when its source is ``fit``."""
+    """How a teacher is trained when its source is ``fit`` or ``finetune``."""
 
     epochs: int = II("scale.teacher_epochs")
     lr: float = II("scale.teacher_lr")

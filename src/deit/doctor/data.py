@@ -2,8 +2,6 @@
 
 import hashlib
 import itertools
-import os
-from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -14,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
+from deit.config import layout
 from deit.config.layout import IMAGE_SUFFIXES
 from deit.config.material import Data, DataKind, Decode, OnError
 from deit.data.sources import DataSet, ImageError, Split
@@ -77,12 +76,10 @@ def classes(dataset: DataSet, splits: dict[str, Split]) -> Iterator[Verdict]:
 
 def other_files(root: Path) -> Verdict:
     """Files below ``root`` that are not taken for images."""
-    names = itertools.chain.from_iterable(files for _, _, files in os.walk(root, followlinks=True))
-    suffixes = Counter(Path(name).suffix.lower() or "without a suffix" for name in names if not name.startswith("."))
-    others = {suffix: count for suffix, count in suffixes.most_common() if suffix not in IMAGE_SUFFIXES}
+    others = layout.other_files(root)
     if not others:
         return ok("other files", "none: every file is taken for an image")
-    told = ", ".join(f"{count:,} {suffix}" for suffix, count in list(others.items())[:SHOWN])
+    told = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(SHOWN))
     possible = f"nothing if they are no images; else convert them to one of {' '.join(sorted(IMAGE_SUFFIXES))}"
     return warning("other files", f"passed over are {sum(others.values()):,}: {told}", possible)
 

@@ -20,6 +20,7 @@ from deit.config.errors import ConfigError, RunError
 from deit.config.ledger import State
 from deit.config.preflight import Grid, refuse
 from deit.config.resources import HERE, SUBMITIT_SLURM, Resources
+from deit.launch import own_data
 from deit.launch.queue import Place, run_all
 from deit.launch.results import Results
 from deit.launch.side_by_side import SideBySide, num_cores
@@ -58,8 +59,11 @@ class Sweep(Callback):
 
     def _start(self, config: DictConfig, grid: Grid) -> None:
         sweep = Path(config.hydra.sweep.dir)
-        configs = [typed(job) for job in grid.composed]
         texts = [preflight.as_yaml(job) for job in grid.composed]
+        owns = own_data.settle_sweep(grid, sweep)
+        if grid.problems:
+            refuse("\n".join(grid.problems))
+        configs = [typed(job) for job in grid.composed]
         if config.plan:
             ledger.refuse_another_grid(sweep, texts)
             from deit.training.sweep_plan import show  # torch is imported only once work really starts
@@ -70,6 +74,7 @@ class Sweep(Callback):
         added = ledger.refuse_another_grid(sweep, texts)
         ledger.freeze(sweep, texts)
         cells.keep(sweep / ledger.FROZEN, grid.starts)
+        own_data.keep(sweep, owns)
         states = [ledger.state(sweep / str(number), resume=job.resume) for number, job in enumerate(configs)]
         said = f"{sweep}: {ledger.counted(states)}{f'; {added} of them new in this sweep' if added else ''}"
         sys.stdout.write(f"{said}\n")

@@ -13,25 +13,31 @@ _PATIENCE = 5  # seconds for a host to answer at all; the hub's own five retries
 _HUB_FILES = ("model.safetensors", "pytorch_model.bin")  # names that timm gives to the files it publishes
 
 
-def published_weights(name: str, card: PretrainedCfg, key: str) -> Path:
+def published_weights(name: str, card: PretrainedCfg, key: str | None) -> Path:
     """The file with the published weights of ``name``, downloaded unless it is here already.
 
-    card: timm's record of the weights. key: what takes a file of them instead, for the message. Raises ConfigError,
-    within seconds where there is no network, saying where a file could be put instead.
+    card: timm's record of the weights. key: what takes a file of them instead, for the message; None: nothing but the
+    folder of downloads. Raises ConfigError, within seconds where there is no network, saying where a file could be put
+    instead.
     """
     if not card.has_weights:
         way_out = "teacher.source=fit or " if key == "teacher.checkpoint" else ""
-        raise ConfigError(f"timm publishes no weights for {name}; pass {way_out}{_by_hand(card, key)}")
+        possible = "another network" if key is None else f"pass {way_out}{_by_hand(card, key)}"
+        raise ConfigError(f"timm publishes no weights for {name}; {possible}")
     if (here := _already_here(card)) is not None:
         return here
     try:
         return _download(card)
     except Exception as fault:  # every layer of the network has errors of its own, and any of them means the same
         reason = (str(fault).splitlines() or [""])[0] or type(fault).__name__
-        raise ConfigError(
-            f"the published weights of {name} could not be had ({reason}); possible: a file of them;"
-            f" pass {_by_hand(card, key)}"
-        ) from None
+        way_out = _into_the_cache(card) if key is None else f"possible: a file of them; pass {_by_hand(card, key)}"
+        raise ConfigError(f"the published weights of {name} could not be had ({reason}); {way_out}") from None
+
+
+def _into_the_cache(card: PretrainedCfg) -> str:
+    if (url := _url(card)) is not None:
+        return f"put {Path(url).name} from {url} into {_torch_hub_file(url).parent}"
+    return f"type hf download {card.hf_hub_id} where there is a network, and put it into {constants.HF_HUB_CACHE}"
 
 
 def _by_hand(card: PretrainedCfg, key: str) -> str:

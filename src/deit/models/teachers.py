@@ -131,6 +131,9 @@ def build_teacher(
     if source is TeacherSource.pretrained:
         inputs = _sized(published, teacher, image_size)
         net = _pretrained(teacher, record, inputs, num_classes, key)
+    elif source is TeacherSource.finetune:
+        inputs = _sized(published, teacher, image_size)
+        net = _with_new_head(teacher, record, inputs, num_classes)
     elif source is TeacherSource.checkpoint:
         path = _checkpoint(teacher)
         recorded = _recorded(path)
@@ -196,6 +199,14 @@ def _pretrained(teacher: Teacher, record: PretrainedCfg, inputs: Inputs, num_cla
         )
     path = published_weights(teacher.name, record, key)
     return _filled(teacher, record, inputs, num_classes, read_state(path), str(path))
+
+
+def _with_new_head(teacher: Teacher, record: PretrainedCfg, inputs: Inputs, num_classes: int) -> nn.Module:
+    """The published weights under a fresh head, whatever classes these were trained on."""
+    path = published_weights(teacher.name, record, None)
+    net = _filled(teacher, record, inputs, record.num_classes, read_state(path), str(path))
+    net.reset_classifier(num_classes)  # pyright: ignore[reportCallIssue] - every network of timm has it
+    return net
 
 
 def _filled(

@@ -9,7 +9,6 @@ import torch
 
 from deit.config.errors import FULL, RunError, written
 from deit.config.schema import Config
-from deit.config.teaching import TeacherSource
 
 WORKER = re.compile(
     r"DataLoader worker \(pid(?:\(s\))? ([\d, ]+)\) (?:is (killed by signal: [\w ]+)|exited unexpectedly)"
@@ -75,7 +74,7 @@ def _cures(config: Config) -> Iterator[str]:
         yield f"trainer.accumulate={more}, which leaves the batch of a step as it is"
     if trainer.precision == "32-true":
         yield "trainer.precision=bf16-mixed"
-    if config.uses_teacher and config.teacher_source is TeacherSource.fit:
+    if config.uses_teacher and config.fits_teacher:
         yield f"teacher.fit.batch_size={max(2, config.teacher.fit.batch_size // 2)}, if the teacher was being fitted"
     if trainer.strategy == "ddp":
         yield "trainer=fsdp, which divides the weights among the devices"

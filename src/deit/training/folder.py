@@ -69,6 +69,7 @@ class RunFolder:
             "status": "running",
             "fingerprint": compose.fingerprint(config),
             "overrides": overrides,
+            **({"own": compose.plain(config.own)} if config.own.reasons else {}),
             "metrics": {},
             "timing": {},
             "environment": environment(),

@@ -100,6 +100,7 @@ def _steps(config: Config, data: KeyedData) -> Rows:
     return [
         ("an epoch", f"{views:,} views, {config.augment.repeats} of an image, in {steps:,} steps"),
         ("the run", f"{o.epochs:,} epochs, {o.epochs * views:,} views, {o.epochs * steps:,} steps"),
+        *([] if t.patience is None else [("", f"less where {t.patience} epochs bring no better validation accuracy")]),
         ("batch", f"{o.batch_size:,} = {t.world_size} devices x {t.accumulate} accumulated x {each}"),
         ("learning rate", f"{o.kind}, peak {o.peak_lr:.3g}{scaled}, {o.warmup_epochs} epochs of warm-up"),
         ("", f"from {rate(0):.3g} to {rate(o.epochs * steps - 1):.3g}, schedule {o.schedule}"),
@@ -116,6 +117,7 @@ def _teacher(config: Config, dataset: DataSet, teacher: TeacherNetwork | Ensembl
         TeacherSource.checkpoint: config.teacher.checkpoint or ", ".join(config.teacher.checkpoints),
         TeacherSource.random: "random weights, a dry run",
         TeacherSource.fit: "fitted on these data, once",
+        TeacherSource.finetune: "published weights, fine-tuned on these data, once",
     }
     sees = "each view as the student sees it, mixed and erased" if config.distill.active else "evaluation images"
     how = f"{config.distill.method}, weight {config.distill.alpha:g}" if config.distill.active else "only compared with"
@@ -130,7 +132,7 @@ def _teacher(config: Config, dataset: DataSet, teacher: TeacherNetwork | Ensembl
 def unfitted(config: Config, dataset: DataSet) -> list[Path]:
     """The files of teachers that a run of ``config`` would have to fit first."""
     members = teachers.members(config) if config.uses_teacher else []
-    files = [teachers.fitted_file(m, dataset) for m in members if m.teacher_source is TeacherSource.fit]
+    files = [teachers.fitted_file(m, dataset) for m in members if m.fits_teacher]
     return [file for file in files if not file.is_file()]
 
 

@@ -29,6 +29,7 @@ from deit.training.decisions import TeacherCheck
 from deit.training.faults import explained
 from deit.training.folder import RunFolder, finished, is_rank_zero, refuse_unfinished
 from deit.training.modules import DistillationModule, StudentModule
+from deit.training.patience import Patience
 from deit.training.preemption import Signals, watched
 from deit.training.trainer import end_ranks, refuse_missing_devices, run_trainer
 
@@ -211,6 +212,8 @@ def _finish(
         "parameters": parameters,
         "dry_run": config.is_dry_run,
     } | closing.facts
+    if isinstance(patience := trainer.early_stopping_callback, Patience) and patience.stopped is not None:
+        facts["stopped"] = patience.stopped
     if isinstance(module, DistillationModule):
         timing["teacher_s"] = module.teacher_time.total()
         facts["teacher"] = module.teacher_views()

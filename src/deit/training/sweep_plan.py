@@ -28,6 +28,8 @@ NO_MATTER: Mapping[str, tuple[str, ...] | None] = {
     "scale": ("lr", "epochs", "warmup_epochs", "teacher_epochs", "teacher_lr", "teacher_batch_size", "teacher_source"),
     "distill": ("alpha", "tau", "kl", "fusion", "bank_path", "bank_part", "views"),
     "teacher": ("source", "checkpoint", "checkpoints", "fit"),
+    "trainer": ("patience",),
+    "own": None,
 }  # fmt: skip
 
 
@@ -69,7 +71,9 @@ def earlier(sweep: Path, configs: Sequence[Config]) -> dict[str, float]:
         seconds = cast(dict[str, float], record.get("timing") or {}).get("fit_s")
         if record.get("status") == "done" and seconds is not None:
             # Of a run that was resumed only its last part is known: the longest is nearest to the truth.
-            known[speed(config)] = max(seconds / config.optim.epochs, known.get(speed(config), 0.0))
+            stopped = cast(dict[str, int], record.get("stopped") or {})
+            epochs = stopped.get("epochs", config.optim.epochs)
+            known[speed(config)] = max(seconds / epochs, known.get(speed(config), 0.0))
     return known
 
 

@@ -1,4 +1,4 @@
-"""Where a run's teacher comes from: published weights, a file, or a fit on the same data that is kept and shared."""
+"""Where a run's teacher comes from: published weights, a file, or a training on the same data, kept and shared."""
 
 import dataclasses
 import hashlib
@@ -54,7 +54,7 @@ def obtain_again(config: Config, num_classes: int) -> FrozenTeacher:
         had = "random weights for a teacher" if config.uses_teacher else "no teacher"
         raise ConfigError(f"the run had {had}; pass teacher=<a run, a file, an exported folder, or timm:<name>>")
     ready = members(config)
-    if config.teacher_source is TeacherSource.fit:
+    if config.fits_teacher:
         dataset = open_dataset(config.data)
         ready = [_fitted(member, fitted_file(member, dataset)) for member in ready]
         if missing := [
@@ -99,7 +99,7 @@ def untrained(config: Config, *, num_classes: int) -> TeacherNetwork | Ensemble:
 
 def _weighted(config: Config, dataset: DataSet) -> Config:
     """``config`` with a teacher whose weights can be had: one to be fitted is fitted, or found where it was before."""
-    if config.teacher_source is not TeacherSource.fit:
+    if not config.fits_teacher:
         return config
     file = fitted_file(config, dataset)
     with only_one(file.with_suffix(".lock"), f"fitting the same teacher, {file}"):
@@ -119,7 +119,7 @@ def fitted_file(config: Config, dataset: DataSet) -> Path:
     """Where a teacher fitted for this configuration is kept; the same for all that would fit the same one."""
     identity = {
         "recipe": RECIPE,
-        "teacher": _fitted_as(config.teacher),
+        "teacher": _fitted_as(config),
         "scale": (config.scale.name, config.scale.shrink, config.scale.head_dim, config.scale.depth),
         "image_size": config.image_size,
         "augment": fit_augment(config),
@@ -128,9 +128,10 @@ def fitted_file(config: Config, dataset: DataSet) -> Path:
     return FOLDER / f"{config.data.name}-{config.teacher.name}-{compose.digest(identity)[:12]}.safetensors"
 
 
-def _fitted_as(teacher: Teacher) -> Teacher:
-    """``teacher`` without what makes no difference to how it is fitted."""
-    return dataclasses.replace(teacher, source=TeacherSource.fit, checkpoint=None, num_classes=None, same_size=False)
+def _fitted_as(config: Config) -> Teacher:
+    """The teacher without what makes no difference to how it is fitted; published weights go by their name."""
+    source = config.teacher_source
+    return dataclasses.replace(config.teacher, source=source, checkpoint=None, num_classes=None, same_size=False)
 
 
 def fit_augment(config: Config) -> Augment:
@@ -189,8 +190,9 @@ def _fit(config: Config, dataset: DataSet, file: Path) -> None:
         warmup_epochs=fit.epochs // 10,  # long enough for AdamW's moments, short beside the training
         weight_decay=fit.weight_decay,
     )
+    started = " from its published weights" if config.teacher_source is TeacherSource.finetune else ""
     log.info(
-        f"fitting teacher {config.teacher.name} on {len(dataset.train)} images for {fit.epochs} epochs;"
+        f"fitting teacher {config.teacher.name}{started} on {len(dataset.train)} images for {fit.epochs} epochs;"
         f" later runs will find it in {file}"
     )
     seed_everything(fit.seed, verbose=False)

@@ -19,6 +19,7 @@ from deit.training import progress
 from deit.training.checkpoints import BestCheckpoint, CheckpointFiles, LastCheckpoint
 from deit.training.finite import FiniteLoss
 from deit.training.folder import RunFolder
+from deit.training.patience import Patience
 from deit.training.preemption import Signals
 
 PATIENCE = 10.0  # seconds that the ranks of a stopped run have to end by themselves
@@ -104,6 +105,7 @@ def run_trainer(
             *callbacks,
             *extra,
             FiniteLoss(config, run.checkpoints),
+            *([] if settings.patience is None else [Patience(settings.patience)]),
             BestCheckpoint(run.checkpoints),
             LastCheckpoint(run.checkpoints, settings, signals),
         ],
