@@ -69,6 +69,11 @@ def teacher_source_is_complete(c: Config) -> Iterator[str]:
     if not c.teacher.present:
         return
     source = c.teacher_source
+    if source is TeacherSource.finetune and c.uses_teacher and c.scale.shrink > 1:
+        yield (
+            f"teacher.source=finetune starts from published weights, which no network of scale={c.scale.name} has; pass"
+            " scale=paper or teacher.source=fit"
+        )
     if source is TeacherSource.checkpoint and not c.teacher.from_file:
         key = "teacher.checkpoints=[<one file a member>]" if c.teacher.is_ensemble else "teacher.checkpoint=<file>"
         yield f"teacher.source=checkpoint, but no file is named; pass {key}"
@@ -83,14 +88,6 @@ def teacher_source_is_complete(c: Config) -> Iterator[str]:
     for file in c.teacher.checkpoints:
         if not Path(file).is_file():
             yield f"teacher.checkpoints names {file}, which is not a file; pass teacher.checkpoints=[<existing files>]"
-
-
-def published_teachers_are_of_paper_scale(c: Config) -> Iterator[str]:
-    if c.uses_teacher and c.teacher_source is TeacherSource.finetune and c.scale.shrink > 1:
-        yield (
-            f"teacher.source=finetune starts from published weights, which no network of scale={c.scale.name} has; pass"
-            " scale=paper or teacher.source=fit"
-        )
 
 
 def ensemble_has_members(c: Config) -> Iterator[str]:
@@ -279,7 +276,6 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     seed_is_one,
     distillation_has_a_teacher,
     teacher_source_is_complete,
-    published_teachers_are_of_paper_scale,
     ensemble_has_members,
     teacher_knows_the_classes,
     images_divide_into_patches,
