@@ -15,6 +15,7 @@ from lightning.pytorch import LightningModule, Trainer
 from alike import same
 from deit.config.errors import ConfigError, RunError
 from deit.config.schema import Config
+from deit.models.description import DESCRIPTION
 from deit.training import checkpoints
 from deit.training.checkpoints import CheckpointFiles, LastCheckpoint
 from deit.training.modules import StudentModule
@@ -64,7 +65,8 @@ def whole(config: Callable[..., Config], tmp_path_factory: pytest.TempPathFactor
 def state(folder: Path) -> tuple[dict, list[dict[str, str]]]:
     """What two runs must have in common: all of the last checkpoint, and the rows without the speed."""
     last = torch.load(folder / "checkpoints/last.ckpt", weights_only=True)
-    del last["callbacks"], last[checkpoints.PROGRESS]  # paths and times
+    for key in ("callbacks", checkpoints.PROGRESS, DESCRIPTION):  # paths, times, and how it was asked for
+        del last[key]
     with (folder / "metrics.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
     return last, [{name: value for name, value in row.items() if name != "train/images_per_s"} for row in rows]
