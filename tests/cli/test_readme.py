@@ -175,6 +175,7 @@ def test_the_commands_that_evaluate_run_or_are_composed(deit_train: Callable[...
     assert (tmp_path / "logs/runs/<run>/evaluation/evaluation.html").is_file()
 
 
+@pytest.mark.slow
 def test_the_commands_that_export_run(tmp_path: Path) -> None:
     """In their order, but for a push, which ends at the token that is not there."""
     assert len(EXPORTS) >= 4

@@ -149,6 +149,7 @@ def test_the_comparison_with_a_teacher_is_measured_on_request(
     assert "test/agreement" not in run_json(tmp_path / "plain")["metrics"]
 
 
+@pytest.mark.slow
 def test_a_teacher_that_knows_nothing_stops_the_run(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     assert deit_train(*TINY, "hydra.run.dir=out").status == 0
     (fitted,) = (tmp_path / "logs/teachers").glob("*.safetensors")
@@ -169,7 +170,7 @@ def test_a_dry_run_says_so_aloud(deit_train: Callable[..., Outcome], tmp_path: P
     assert run_json(tmp_path / "out")["dry_run"] is True
 
 
-@pytest.mark.parametrize("logger", ["wandb", "[tensorboard,wandb]"])
+@pytest.mark.parametrize("logger", [pytest.param("wandb", marks=pytest.mark.slow), "[tensorboard,wandb]"])
 def test_loggers_write_beside_metrics_csv(deit_train: Callable[..., Outcome], tmp_path: Path, logger: str) -> None:
     outcome = deit_train(*TINY, "distill=none", f"logger={logger}", "hydra.run.dir=out")
     assert outcome.status == 0, outcome.said
@@ -189,6 +190,7 @@ def photographs(root: Path, *folders: str, count: int = 6) -> None:
             Image.new("RGB", (50 + 7 * i, 40 + 3 * i), colour).save(root / folder / f"{i}.jpg")
 
 
+@pytest.mark.slow
 def test_a_folder_of_photographs_trains_and_fine_tunes_at_another_resolution(
     deit_train: Callable[..., Outcome], tmp_path: Path
 ) -> None:

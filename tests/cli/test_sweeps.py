@@ -20,8 +20,6 @@ from conftest import ROOT, Outcome
 from deit.config.ledger import freeze
 from deit.config.preflight import as_yaml
 
-SLOW = pytest.mark.slow
-
 
 def jobs(sweep: Path) -> list[Path]:
     return sorted((path for path in sweep.iterdir() if path.name.isdecimal()), key=lambda path: int(path.name))
@@ -35,7 +33,8 @@ def test_the_users_own_line_is_a_sweep_of_one(deit_train: Callable[..., Outcome]
     assert json.loads((job / "run.json").read_text())["status"] == "done"
 
 
-@pytest.mark.parametrize("place", [pytest.param("first", marks=SLOW), "between", pytest.param("last", marks=SLOW)])
+@pytest.mark.slow
+@pytest.mark.parametrize("place", ["first", "between", "last"])
 def test_two_processes_and_a_sweep_get_along(deit_train: Callable[..., Outcome], tmp_path: Path, place: str) -> None:
     settings = [*TINY, "trainer=ddp", "trainer.devices=2", "distill=none,hard", "hydra.sweep.dir=sweep"]
     settings.insert({"first": 0, "between": 3, "last": len(settings)}[place], "-m")

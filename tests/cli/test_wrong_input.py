@@ -67,7 +67,7 @@ KEYS_AND_OPTIONS = [
     Wrong("train.py model=", ("model= is unknown; possible: cait_s24",)),
     Wrong("train.py model=1", ("the options of model have names",)),
     Wrong("train.py model=null", ("the options of model have names", "leave it out")),
-    Wrong("train.py resolution=225", ("resolution=225 is unknown", "160, 224, 320, 384, own")),
+    Wrong("train.py resolution=225", ("resolution=225 is unknown", "160, 224, 320, 384, 512, own")),
     Wrong("train.py experiment=table3_distillation", ("is unknown", "pass experiment=paper/table3_distillation")),
     Wrong("train.py teacher=regnety_16", ("teacher=regnety_16 is unknown", "pass teacher=regnety_160")),
     Wrong("train.py logger=[csv,wandbb]", ("logger=wandbb is unknown", "pass logger=wandb")),

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from deit.config import command_line, rules, words
+from deit.config import checkpoint_source, command_line, rules, words
 from deit.config.errors import ConfigError, nearest
 from deit.config.execution import Trainer
 from deit.config.material import Data
-from deit.config.schema import Config
+from deit.config.schema import PUBLISHED, Config
 from deit.config.values import not_positive
 
 SPLITS = ("test", "val")
@@ -85,11 +85,14 @@ def taken(usage: str | None) -> Request:
     """The request of the command line, taken off it; a wrong one ends the program."""
     given = command_line.take_words([one.name for one in fields(Request)], usage)
     if {"-c", "--cfg"} & {argument.partition("=")[0] for argument in sys.argv}:
-        given.setdefault("checkpoint", EXAMPLES["checkpoint"])  # the settings alone are to be shown
+        given.setdefault("checkpoint", f"{PUBLISHED}<name>")  # the settings alone are to be shown
     try:
         if {"-m", "--multirun"} & set(sys.argv):
             raise ConfigError("several checkpoints are one evaluation; leave out -m and pass checkpoint=<a>,<b>")
-        return read([f"{name}={value}" for name, value in given.items()])
+        asked = read([f"{name}={value}" for name, value in given.items()])
+        if absent := [text for source in asked.checkpoint for text in checkpoint_source.problems(source)]:
+            raise ConfigError.of(absent)
+        return asked
     except ConfigError as error:
         words.refuse(error)
 

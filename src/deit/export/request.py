@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deit.config import words
+from deit.config import checkpoint_source, words
 from deit.config.errors import ConfigError
 from deit.config.values import Choice
 from deit.export import folder, hub
@@ -63,7 +63,7 @@ class Request:
 def taken(arguments: Sequence[str], usage: str | None) -> Request:
     """The request of the command line; a wrong one ends the program before torch is imported."""
     request = words.taken(Request, arguments, usage, EXAMPLES)
-    if found := list(problems(request)):
+    if found := [*checkpoint_source.problems(request.checkpoint), *problems(request)]:
         words.refuse(ConfigError.of(found))
     return request
 

@@ -14,13 +14,14 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
+from deit.config.checkpoint_source import EXPORTED
 from deit.config.errors import ConfigError
 from deit.export.answer import Answer, differences, refuse_another
 from deit.export.folder import write_json
 from deit.models.class_names import readable
 from deit.models.files import save_weights
 from deit.models.networks import card
-from deit.models.trained import EXPORTED, Trained, read_trained
+from deit.models.trained import Trained, read_trained
 
 FILE = "model.safetensors"
 OTHERS = "pass format=onnx or format=torch"

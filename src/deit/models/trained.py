@@ -13,7 +13,8 @@ import timm
 from safetensors import SafetensorError
 from torch import nn
 
-from deit.config import compose
+from deit.config import checkpoint_source, compose
+from deit.config.checkpoint_source import BEST, EXPORTED
 from deit.config.errors import ConfigError
 from deit.config.network import Scale
 from deit.config.schema import PUBLISHED, Config
@@ -32,12 +33,6 @@ from deit.models.weights import load_exactly
 OFFICIAL_CROP = 0.875  # the official code's evaluation: 224 of 256 pixels
 IMAGENET = Inputs((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), None)
 """What released files that do not say so were trained on."""
-EXPORTED = "config.json"
-"""Beside the weights of a folder in timm's layout: what they are."""
-POSSIBLE = (
-    "possible: a run's folder, a .ckpt, .pth or .safetensors file, an exported folder, or timm:<name>, such as"
-    " timm:deit_tiny_patch16_224.fb_in1k"
-)
 
 
 @dataclass(frozen=True)
@@ -92,19 +87,19 @@ def read_trained(source: str | Path, *, ema: bool | None = None, key: str = "che
 
 
 def _read(text: str, ema: bool | None, key: str) -> Trained:
+    if found := list(checkpoint_source.problems(text, key)):
+        raise ConfigError.of(found)
     path = Path(text)
     if text.startswith(PUBLISHED):
         return _published(text.removeprefix(PUBLISHED), key)
     if path.is_dir():
         if (path / EXPORTED).is_file():
             return _exported(path)
-        path = path / "checkpoints" / "best.ckpt"
-        if not path.is_file():
-            raise ConfigError(f"{key}={text} is a folder without checkpoints/best.ckpt and {EXPORTED}; {POSSIBLE}")
-    if not path.is_file():
-        if timm.is_model(text.partition(".")[0]):
-            return _published(text, key)
-        raise ConfigError(f"{key}={text} is no file, no folder and no network of timm; {POSSIBLE}")
+        path = path / BEST
+    elif not path.is_file():
+        if not timm.is_model(text.partition(".")[0]):
+            raise ConfigError(checkpoint_source.nothing_there(text, key))
+        return _published(text, key)
     if (description := _description(path)) is not None:
         return _of_run(path, description, ema)
     if {"name", "form"} <= (metadata := read_metadata(path)).keys():

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from deit.config import words
+from deit.config import checkpoint_source, words
 from deit.config.errors import ConfigError
 from deit.config.values import Choice, not_positive
 
@@ -103,7 +103,9 @@ EXAMPLES = {
 def taken(arguments: Sequence[str], usage: str | None) -> Request:
     """The request of the command line; a wrong one ends the program with one message and status 2."""
     asked = words.taken(Request, arguments, usage, EXAMPLES)
-    problems = list(asked.problems())
+    problems = [*asked.problems(), *checkpoint_source.problems(asked.checkpoint)]
+    if asked.teacher is not None and asked.teacher != OWN:
+        problems += checkpoint_source.problems(asked.teacher, "teacher")
     if asked.images is None and sys.stdin.isatty():
         problems.append("images must be given; possible: files, folders, patterns, or a pipe; pass images=photo.jpg")
     if problems:
