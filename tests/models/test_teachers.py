@@ -277,10 +277,9 @@ def test_a_teacher_sees_the_students_size_on_request(nano: Scale) -> None:
 def test_nano_forms_have_no_strided_convolution_of_one_pixel_and_answer_as_if_they_had(name: str, nano: Scale) -> None:
     """In PyTorch 2.14.1 its gradient, channels last on a CPU, writes beyond its memory."""
     net = build_nano(name, nano, width=None, image_size=28, num_classes=10).eval()
-    skipping = [
-        m for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1) and m._forward_pre_hooks
-    ]
-    assert {m.stride for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)} == {(1, 1)}
+    of_one = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
+    assert {module.stride for module in of_one} == {(1, 1)}
+    skipping = [module for module in of_one if module._forward_pre_hooks]
     images = torch.rand(2, 3, 28, 28)
     answered = net(images)
     for module in skipping:
