@@ -271,3 +271,19 @@ def test_a_teacher_sees_the_students_size_on_request(nano: Scale) -> None:
     same = Teacher(name="resnet50.tv_in1k", same_size=True)
     for size in (28, 48):
         assert random(same, nano, image_size=size).sizes(7) == [size]
+
+
+@pytest.mark.parametrize("name", ["regnety_160", "resnet50", "efficientnet_b0"])
+def test_nano_forms_have_no_strided_convolution_of_one_pixel_and_answer_as_if_they_had(name: str, nano: Scale) -> None:
+    """In PyTorch 2.14.1 its gradient, channels last on a CPU, writes beyond its memory."""
+    net = build_nano(name, nano, width=None, image_size=28, num_classes=10).eval()
+    of_one = [m for m in net.modules() if isinstance(m, nn.Conv2d) and m.kernel_size == (1, 1)]
+    assert {module.stride for module in of_one} == {(1, 1)}
+    skipping = [module for module in of_one if module._forward_pre_hooks]
+    images = torch.rand(2, 3, 28, 28)
+    answered = net(images)
+    for module in skipping:
+        module.stride = (2, 2)
+        module._forward_pre_hooks.clear()
+    torch.testing.assert_close(answered, net(images))
+    assert bool(skipping) == (name != "efficientnet_b0"), "which strides in its 3 x 3 alone"

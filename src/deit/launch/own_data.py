@@ -70,7 +70,7 @@ def settle_sweep(grid: Grid, sweep: Path) -> dict[int, Own]:
 
 def keep(sweep: Path, owns: dict[int, Own]) -> None:
     """Write down what was decided for the jobs of a sweep, where they will look for it."""
-    content = {number: compose.plain(own) for number, own in owns.items()}
+    content = {number: {"choice": str(own.choice), "reasons": own.reasons} for number, own in owns.items()}
     (sweep / ledger.FROZEN / KEPT).write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
 
 
