@@ -85,7 +85,7 @@ def taken(usage: str | None) -> Request:
     """The request of the command line, taken off it; a wrong one ends the program."""
     given = command_line.take_words([one.name for one in fields(Request)], usage)
     if {"-c", "--cfg"} & {argument.partition("=")[0] for argument in sys.argv}:
-        given.setdefault("checkpoint", f"{PUBLISHED}<name>")  # the settings alone are to be shown
+        given["checkpoint"] = f"{PUBLISHED}<name>"  # the settings alone are to be shown
     try:
         if {"-m", "--multirun"} & set(sys.argv):
             raise ConfigError("several checkpoints are one evaluation; leave out -m and pass checkpoint=<a>,<b>")
