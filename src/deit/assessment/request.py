@@ -12,6 +12,7 @@ from deit.config import checkpoint_source, command_line, rules, words
 from deit.config.errors import ConfigError, nearest
 from deit.config.execution import Trainer
 from deit.config.material import Data
+from deit.config.preflight import refuse
 from deit.config.schema import PUBLISHED, Config
 from deit.config.values import not_positive
 
@@ -94,7 +95,7 @@ def taken(usage: str | None) -> Request:
             raise ConfigError.of(absent)
         return asked
     except ConfigError as error:
-        words.refuse(error)
+        refuse(str(error))
 
 
 def read(arguments: Sequence[str]) -> Request:

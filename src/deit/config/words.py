@@ -6,13 +6,13 @@ from dataclasses import MISSING, fields
 from enum import Enum
 from pathlib import Path
 from types import NoneType
-from typing import NoReturn, TypeVar, get_args, get_origin, get_type_hints
+from typing import TypeVar, get_args, get_origin, get_type_hints
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from deit.config.errors import ConfigError, nearest
-from deit.config.preflight import EXIT_USER_ERROR
+from deit.config.preflight import refuse
 
 T = TypeVar("T")
 
@@ -33,13 +33,7 @@ def taken(kind: type[T], arguments: Sequence[str], usage: str | None, examples: 
     try:
         return read(kind, arguments, examples)
     except ConfigError as error:
-        refuse(error)
-
-
-def refuse(error: ConfigError) -> NoReturn:
-    """End the program because of what the user typed."""
-    sys.stderr.write(f"{error}\n")
-    raise SystemExit(EXIT_USER_ERROR)
+        refuse(str(error))
 
 
 def read(kind: type[T], arguments: Sequence[str], examples: Mapping[str, str]) -> T:

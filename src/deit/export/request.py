@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deit.config import checkpoint_source, words
 from deit.config.errors import ConfigError
+from deit.config.preflight import refuse
 from deit.config.values import Choice
 from deit.export import folder, hub
 
@@ -64,7 +65,7 @@ def taken(arguments: Sequence[str], usage: str | None) -> Request:
     """The request of the command line; a wrong one ends the program before torch is imported."""
     request = words.taken(Request, arguments, usage, EXAMPLES)
     if found := [*checkpoint_source.problems(request.checkpoint), *problems(request)]:
-        words.refuse(ConfigError.of(found))
+        refuse(str(ConfigError.of(found)))
     return request
 
 

@@ -9,8 +9,9 @@ from pathlib import Path
 
 from rich.console import Console
 
+from deit.config.command_line import INTERRUPTED
 from deit.config.errors import ConfigError, RunError, printable
-from deit.config.words import refuse
+from deit.config.preflight import refuse
 from deit.export import card, hub, program, timm_folder
 from deit.export.answer import INPUT, Answer, said
 from deit.export.folder import seal, whole, write_json
@@ -21,7 +22,6 @@ from deit.models.trained import Trained, read_trained
 
 LABELS = "labels.json"
 VERSIONS = ("torch", "timm")
-INTERRUPTED = 130  # the exit status of what the keyboard ended
 CONSOLE = Console(highlight=False, soft_wrap=True, markup=False)
 
 
@@ -30,7 +30,7 @@ def work(request: Request) -> None:
     try:
         export(request)
     except ConfigError as error:
-        refuse(error)
+        refuse(str(error))
     except RunError as error:
         sys.stderr.write(f"{printable(error)}\n")
         raise SystemExit(1) from None

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from deit.config import checkpoint_source, words
 from deit.config.errors import ConfigError
+from deit.config.preflight import refuse
 from deit.config.values import Choice, not_positive
 
 OVERLAYS = Path("logs/attention")
@@ -109,5 +110,5 @@ def taken(arguments: Sequence[str], usage: str | None) -> Request:
     if asked.images is None and sys.stdin.isatty():
         problems.append("images must be given; possible: files, folders, patterns, or a pipe; pass images=photo.jpg")
     if problems:
-        words.refuse(ConfigError.of(problems))
+        refuse(str(ConfigError.of(problems)))
     return asked

@@ -13,7 +13,7 @@ from rich.progress import MofNCompleteColumn, Progress
 
 from deit.config.command_line import INTERRUPTED
 from deit.config.errors import ConfigError, RunError, printable, written
-from deit.config.words import refuse
+from deit.config.preflight import refuse
 from deit.data.sources import ImageError
 from deit.models.trained import read_trained
 from deit.prediction.answering import Answer, Answering, Look
@@ -33,7 +33,7 @@ def work(asked: Request) -> int:
             raise ConfigError(f"output={asked.output} is one of the images; pass output=predictions.json")
         return _predict(asked, photographs, _answering(asked))
     except ConfigError as error:
-        refuse(error)
+        refuse(str(error))
     except RunError as error:
         sys.stderr.write(f"{printable(error)}\n")
         return 1
