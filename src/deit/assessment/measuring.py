@@ -13,7 +13,6 @@ from lightning.fabric import Fabric
 from numpy.typing import NDArray
 from torch import Tensor, distributed
 
-from deit.assessment.progress import watched
 from deit.assessment.request import Settings
 from deit.assessment.sets import ImageSet
 from deit.assessment.subjects import Subject, taking_normalised
@@ -21,6 +20,7 @@ from deit.config.errors import RunError
 from deit.data.batches import EvalBatch, EvalImages
 from deit.data.datamodule import loader
 from deit.data.finishing import normalised
+from deit.data.progress import watched
 from deit.data.sources import Split
 from deit.data.unreadable import Skipped
 from deit.data.views import EvalView
@@ -108,7 +108,7 @@ class Measure:
         found: list[Tensor] = []
         error: RunError | None = None
         try:
-            for raw in watched(what, loaded, len(mine), is_shown=is_shown):
+            for raw in watched(f"{what}, batches", loaded, len(mine), is_shown=is_shown):
                 skipped.hear(raw.faults)
                 if len(raw.images):
                     positions.append(raw.indices)

@@ -15,9 +15,9 @@ from PIL import Image
 from deit.config import layout
 from deit.config.layout import IMAGE_SUFFIXES
 from deit.config.material import Data, DataKind, Decode, OnError
+from deit.data.progress import watched
 from deit.data.sources import DataSet, ImageError, Split
 from deit.doctor.machine import num_cores
-from deit.doctor.progress import said
 from deit.doctor.subject import Subject
 from deit.doctor.verdicts import Verdict, ok, problem, warning
 
@@ -38,7 +38,7 @@ def check(subject: Subject) -> Iterator[Verdict]:
     found = Findings(subject.given.image_size, data.on_error)
     sample = chosen(splits, None if subject.all_images else SAMPLE)
     total = sum(len(split) for split in sample.values())
-    for look in said("data", looks(sample, data), total):
+    for look in watched("data", looks(sample, data), total):
         found.add(look)
     whole = total == sum(map(len, splits.values()))
     yield from found.verdicts("all" if whole else f"{total:,} evenly spread images; all=true decodes every one")

@@ -1,4 +1,4 @@
-"""Says how far an evaluation is: a bar where a person watches, a line now and then elsewhere."""
+"""Says how far the reading of images is: a bar where a person watches, a line now and then elsewhere."""
 
 import sys
 import time
@@ -8,12 +8,12 @@ from typing import TypeVar
 from rich.console import Console
 from rich.progress import Progress
 
-SAID_EVERY = 30.0  # seconds
+SAID_EVERY = 10.0  # seconds
 
 Item = TypeVar("Item")
 
 
-def watched(what: str, items: Iterable[Item], total: int, *, is_shown: bool) -> Iterator[Item]:
+def watched(what: str, items: Iterable[Item], total: int, *, is_shown: bool = True) -> Iterator[Item]:
     """``items``, and on stderr how many of ``total`` there were; nothing unless ``is_shown``."""
     if not is_shown:
         yield from items
@@ -31,4 +31,4 @@ def _lines(what: str, items: Iterable[Item], total: int) -> Iterator[Item]:
         now = time.monotonic()
         if now - last > SAID_EVERY:
             last, left = now, (total - count) * (now - began) / count
-            sys.stderr.write(f"{what}: batch {count:,} of {total:,}, {left:,.0f} s left\n")
+            sys.stderr.write(f"{what}: {count:,} of {total:,}, {left:,.0f} s left\n")
