@@ -171,6 +171,39 @@ def draw_matrices(
         return _saved(figure)
 
 
+def draw_differences(
+    names: Sequence[str], series: Mapping[str, Sequence[Estimate | None]], *, x: str, salt: str
+) -> str:
+    """SVG for a file of differences and their intervals, a row a name, a colour a series, around a line at zero."""
+    from matplotlib.figure import Figure
+
+    with _style({"svg.hashsalt": salt, "axes.spines.left": False}):
+        figure = Figure(figsize=(7.2, 0.3 * len(names) + 0.9), layout="constrained")
+        axes = figure.subplots()
+        for number, (name, estimates) in enumerate(series.items()):
+            shift = 0.6 * ((number + 0.5) / len(series) - 0.5)  # the series of a row share six tenths of its height
+            places = [(row + shift, one) for row, one in enumerate(estimates) if one is not None]
+            axes.errorbar(
+                [one.mean for _, one in places],
+                [place for place, _ in places],
+                xerr=[one.half_width or 0.0 for _, one in places],
+                color=COLOURS[number % len(COLOURS)],
+                marker=MARKERS[number % len(MARKERS)],
+                linestyle="none",
+                markersize=3.5,
+                linewidth=1.0,
+                label=name,
+            )
+        axes.axvline(0.0, color=INK, linewidth=0.8)
+        axes.set_yticks(range(len(names)), names)
+        axes.tick_params(axis="y", length=0)
+        axes.set(xlabel=x, ylim=(len(names) - 0.5, -0.5))
+        axes.grid(axis="x", alpha=0.25, linewidth=0.5)
+        if series:
+            figure.legend(loc="outside upper center", ncols=len(series))
+        return _saved(figure)[1]
+
+
 def _saved(figure: "Figure") -> tuple[bytes, str, str]:
     png, svg, clear = io.BytesIO(), io.StringIO(), io.StringIO()
     figure.savefig(png, format="png", dpi=150, facecolor="white")

@@ -38,7 +38,7 @@ def ours_text(estimate: Estimate | None, digits: int) -> str:
     """Mean, half of the 95 % interval, seeds: ``74.1 ± 0.6, n=3``."""
     if estimate is None:
         return NOTHING
-    mean = _signed(f"{estimate.mean:.{digits}f}")
+    mean = signed(f"{estimate.mean:.{digits}f}")
     if estimate.half_width is None:
         return f"{mean}, n=1"
     return f"{mean} ± {estimate.half_width:.{digits}f}, n={estimate.n}"
@@ -46,10 +46,10 @@ def ours_text(estimate: Estimate | None, digits: int) -> str:
 
 def delta_text(delta: float | None, digits: int) -> str:
     """With its sign."""
-    return NOTHING if delta is None else _signed(f"{delta:+.{digits}f}")
+    return NOTHING if delta is None else signed(f"{delta:+.{digits}f}")
 
 
-def _signed(number: str) -> str:
+def signed(number: str) -> str:
     """With a minus that is no hyphen: a line must not break after it."""
     return number.replace("-", "\u2212")
 
