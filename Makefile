@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 LOCK := requirements-lock.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run doctor test test-all bench check audit format clean
+.PHONY: help setup lock run doctor test test-all bench study study-runs check audit format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,6 +48,20 @@ test-all: setup ## the longer ones: whole runs, sweeps, the commands of the READ
 bench: setup ## how fast this machine is, part by part; some minutes on two cores, and docs/benchmarks.md
 	$(BIN)/python src/benchmark.py what=data,overhead,startup rounds=3
 	$(BIN)/python src/benchmark.py what=step,inference scale=paper teacher.source=random rounds=3 report=docs/benchmarks.md
+
+study: setup ## the tables and figures of docs/study.md and of the README, from docs/study/runs, in seconds
+	$(BIN)/python src/study.py
+
+# CIFAR10: settings of the data, where torchvision's files cannot be downloaded.
+CIFAR10 ?= data=cifar10
+GRID = $(BIN)/python src/train.py resources=local_parallel -m experiment=study/$(1) hydra.sweep.dir=logs/study/$(2)_$(1) $(3)
+
+study-runs: setup ## the study's runs from nothing, in under three hours on two cores; stopped and started again it goes on
+	$(call GRID,little,fashion_mnist,data=fashion_mnist)
+	$(call GRID,little,cifar10,$(CIFAR10))
+	$(call GRID,full,fashion_mnist,data=fashion_mnist)
+	$(call GRID,full,cifar10,$(CIFAR10))
+	$(BIN)/python src/study.py logs/study
 
 check: setup audit ## format, lint, types, layers, known vulnerabilities of what is installed
 	$(BIN)/ruff format --check .

@@ -21,6 +21,8 @@ INK = "#1a1b1c"
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c6bb1", "#7f7f7f")
 """Okabe and Ito's, which colour-blind readers tell apart, on light and dark ground; violet and grey besides."""
 MARKERS = "osD^vPX*"
+MOST_SIDE_BY_SIDE = 2
+"""Matrices; more would be too small to read."""
 MOST_NAMES = 14
 """Lines that a legend names; more would hide the plot."""
 
@@ -145,11 +147,11 @@ def draw_matrices(
     from matplotlib.figure import Figure
 
     with _style({"svg.hashsalt": salt, "axes.spines.left": False, "axes.spines.bottom": False}):
-        figure = Figure(figsize=(4.6 * len(matrices), 4.0), layout="constrained")
+        rows_of_plots, in_a_row = -(-len(matrices) // MOST_SIDE_BY_SIDE), min(len(matrices), MOST_SIDE_BY_SIDE)
+        figure = Figure(figsize=(4.6 * in_a_row, 4.0 * rows_of_plots), layout="constrained")
         highest = max(value or 0.0 for rows in matrices.values() for row in rows for value in row) or 1.0
-        for (title, rows), axes in zip(
-            matrices.items(), figure.subplots(1, len(matrices), squeeze=False)[0], strict=True
-        ):
+        places = figure.subplots(rows_of_plots, in_a_row, squeeze=False).flat
+        for (title, rows), axes in zip(matrices.items(), places, strict=False):
             filled = [[float("nan") if value is None else value for value in row] for row in rows]
             axes.pcolormesh(filled, cmap="YlOrRd", vmin=0.0, vmax=highest)  # not imshow: a page takes in no bitmap
             for r, row in enumerate(rows):
@@ -168,6 +170,8 @@ def draw_matrices(
             axes.set_xticks(centres, names, rotation=35, ha="right")
             axes.set_yticks(centres, names)
             axes.set(title=title, aspect="equal", ylim=(len(names), 0))
+        for axes in figure.axes[len(matrices) :]:
+            axes.remove()
         return _saved(figure)
 
 
