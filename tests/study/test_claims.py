@@ -2,45 +2,15 @@
 
 import math
 from collections.abc import Callable
-from pathlib import Path
 
-import numpy as np
 import pytest
 
 from deit.config.errors import ConfigError
 from deit.report import published
-from deit.report.folders import Run
 from deit.report.seeds import Estimate
 from deit.study.claims import BY_CONVNETS, BY_DEIT, CLAIMS, Verdict, under_convnet, verdict
 from deit.study.settings import Missing, Seed, Setting, settings
-
-COLUMNS = ("index", "label", "class", "distill", "fused", "teacher")
-
-
-def run(
-    cell: str,
-    accuracy: float = 50.0,
-    *,
-    seed: int = 0,
-    data: str = "digits",
-    fraction: float = 1.0,
-    status: str = "done",
-    teacher: float = 60.0,
-    decided: dict[str, list[int]] | None = None,
-) -> Run:
-    """A finished run of a cell; its class head is 2 points worse than it is, its distillation head 1 point."""
-    heads = {"": 0.0, "_class": -2.0, "_distill": -1.0, "_fused": 0.0}
-    one = Run(
-        path=Path(f"study/{data}_{fraction}/{cell}_{seed}"),
-        name=f"{data}_{fraction}/{cell}_{seed}",
-        status=status,
-        config={"seed": seed, "data.name": data, "data.train_fraction": fraction},
-        overrides=[f"seed={seed}", f"cell=[{cell}]"],
-        metrics={f"test/acc1{head}": accuracy + less for head, less in heads.items()} | {"teacher/acc1": teacher},
-    )
-    columns = {name: np.arange(4) for name in COLUMNS} | {k: np.array(v) for k, v in (decided or {}).items()}
-    one.__dict__["predictions"] = columns  # in the place of what is read from the run's folder
-    return one
+from study_runs import run
 
 
 def by_name(name: str) -> Callable[[Seed], float]:
@@ -85,7 +55,8 @@ def test_both_heads_are_compared_with_the_better_one() -> None:
 
 
 def test_a_convnet_of_equal_accuracy_lies_between_two() -> None:
-    runs = [run(cell, student, teacher=teacher) for cell, student, teacher in zip(BY_CONVNETS, (50, 60, 64), (40, 60, 80), strict=True)]  # fmt: skip
+    figures = zip(BY_CONVNETS, (50, 60, 64), (40, 60, 80), strict=True)
+    runs = [run(cell, student, teacher=teacher) for cell, student, teacher in figures]
     (setting,) = settings([*runs, run(BY_DEIT, 55, teacher=70)])
     (seed,) = setting.seeds
     assert [under_convnet(seed, accuracy) for accuracy in (40, 50, 60, 70, 80)] == [50, 55, 60, 62, 64]

