@@ -8,6 +8,7 @@ from deit.report import cells, evaluations, published, seeds
 from deit.report.cells import FilledTable
 from deit.report.evaluations import Evaluation
 from deit.report.folders import Damaged, Run, read
+from deit.report.relatives import with_relatives
 from deit.report.seeds import Group
 from deit.report.texts import labels
 
@@ -52,6 +53,8 @@ def gather(folders: Sequence[Path]) -> Contents:
     measured = {one.path.resolve(): one for folder in folders for one in evaluations.read_below(folder)}
     runs, damaged = read(folders, may_be_none=bool(measured))
     damaged += [one for one in measured.values() if isinstance(one, Damaged)]
+    evaluated = [one for one in measured.values() if isinstance(one, Evaluation)]
+    runs = with_relatives(runs, evaluated)
     groups = seeds.groups(runs)
     paper = published.tables()
     filled = cells.fill(paper, groups)
@@ -63,5 +66,5 @@ def gather(folders: Sequence[Path]) -> Contents:
         tables=[one for one in filled if one.says_something],
         empty=[one for one in filled if not one.says_something],
         published=paper,
-        evaluations=[one for one in measured.values() if isinstance(one, Evaluation)],
+        evaluations=evaluated,
     )
