@@ -1,6 +1,8 @@
 """Processes of a run that other programs start, and what is refused before they do."""
 
 import json
+import re
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable
@@ -12,6 +14,7 @@ from test_runs import TINY
 from conftest import ROOT, Outcome
 
 STARTED_BY_TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
+OF_THE_PAGE = re.findall(r"^torchrun .*$", (ROOT / "docs/sweeps.md").read_text(), re.M)
 TWO = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
 
 
@@ -65,10 +68,11 @@ def one_process_writes(run: Path) -> None:
 
 @pytest.mark.slow
 def test_torchrun_starts_a_run(tmp_path: Path) -> None:
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    settings = (*TINY, *TWO, "distill=none", "hydra.run.dir=out")
+    (line,) = OF_THE_PAGE
+    typed = shlex.split(line.replace("src/train.py", str(ROOT / "src/train.py")))[1:]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", *typed]
     done = subprocess.run(
-        [*command, str(ROOT / "src/train.py"), *settings],
+        [*command, *TINY, "trainer.accelerator=cpu", "distill=none"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -76,7 +80,7 @@ def test_torchrun_starts_a_run(tmp_path: Path) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    one_process_writes(tmp_path / "out")
+    one_process_writes(tmp_path / "logs/runs/two")
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The commands of the README and of docs/ do what is said there."""
 
+import argparse
 import json
 import os
 import re
@@ -7,7 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -20,17 +21,25 @@ from test_runs import TINY
 from timm.models.deit import VisionTransformerDistilled
 
 from conftest import ROOT, Outcome
+from deit.config.mistakes import GROUPS, known_keys
 from deit.prediction import request
 from deit.prediction.work import work
 
 TEXT = (ROOT / "README.md").read_text().replace("\\\n", " ")
-PAGES = [TEXT, *(page.read_text().replace("\\\n", " ") for page in sorted((ROOT / "docs").glob("*.md")))]
+DOCS = {page.name: page.read_text().replace("\\\n", " ") for page in sorted((ROOT / "docs").glob("*.md"))}
+FOLLOWED = "extending.md"  # test_extending.py goes through all of it
+PAGES = [TEXT, *(page for name, page in DOCS.items() if name != FOLLOWED)]
+
+
+def lines_of(script: str, pages: Sequence[str]) -> list[str]:
+    """The lines of ``pages`` that call src/``script``."""
+    found = [line for page in pages for line in re.findall(rf"^python src/{script}\.py.*$", page, re.M)]
+    return list(dict.fromkeys(found))
 
 
 def commands(script: str) -> list[list[str]]:
-    """Arguments of each command of the pages that calls src/``script``."""
-    lines = [line for page in PAGES for line in re.findall(rf"^python src/{script}\.py.*$", page, re.M)]
-    return [shlex.split(re.sub(r"\s{2,}#.*", "", line))[2:] for line in dict.fromkeys(lines)]
+    """Arguments of each command that calls src/``script``."""
+    return [shlex.split(re.sub(r"\s{2,}#.*", "", line))[2:] for line in lines_of(script, PAGES)]
 
 
 COMMANDS, OF_THE_BANK, OF_REPORTS = commands("train"), commands("bank"), commands("report")
@@ -40,14 +49,60 @@ EVALUATIONS = [command for command in commands("evaluate") if OF_THE_WALK not in
 PREDICTIONS = [command for command in commands("predict") if OF_THE_WALK not in command]
 PIPES = [line for page in PAGES for line in re.findall(r"^.* \| python src/predict\.py.*$", page, re.M)]
 EXPORTS = commands("export")
+SCRIPTS = ("train", "bank", "report", "benchmark", "runs", "doctor", "evaluate", "predict", "export")
+ELSEWHERE = {
+    "torchrun --nproc-per-node=2 src/train.py": "run in test_processes.py",
+    "wandb sync": "needs a key",
+}
 NOT_HERE = ("imagenet", "best.ckpt", "timm:")  # data, runs and published weights that a test does not have
 GRIDS = ("experiment=paper/",)  # run in test_paper.py, one of them
+PROGRAM = re.compile(r"python|pip|torchrun|wandb|hf|srun|sbatch|git|curl")
 DEBIAN = Path("/usr/share/datasets/fashion-mnist")
 
 
 def test_the_readme_is_short_and_has_commands() -> None:
     assert len(TEXT.splitlines()) <= 200
     assert len(COMMANDS) >= 7
+
+
+def test_every_page_is_linked_and_every_link_leads_to_a_page() -> None:
+    assert [name for name in DOCS if f"(docs/{name})" not in TEXT] == []
+    for folder, page in [(ROOT, TEXT), *((ROOT / "docs", page) for page in DOCS.values())]:
+        for link in re.findall(r"\]\(((?!https?:)[^)#]+)", page):
+            assert (folder / link).exists(), link
+
+
+def test_every_command_that_is_shown_is_run_by_a_test_or_needs_what_none_has() -> None:
+    known = {*(line for script in SCRIPTS for line in lines_of(script, PAGES)), *PIPES}
+    targets = re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(), re.M)
+    for page in PAGES:
+        blocks = re.findall(r"^ *```(\w*)\n(.*?)^ *```", page, re.M | re.S)
+        for line in (line for kind, block in blocks if not kind for line in block.splitlines()):
+            first, _, rest = line.strip().partition(" ")
+            if first == "make":
+                assert rest.split()[0] in targets, line
+            elif PROGRAM.match(first) or re.search(r"\w src/\w+\.py", line):
+                assert line in known or any(line.startswith(begun) for begun in ELSEWHERE), line
+
+
+def test_the_python_that_is_shown_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    classes = {"label": [0, 1, 2], "class": [0, 0, 2], "teacher": [0, 1, 1]}
+    np.savez("predictions.npz", **classes)  # pyright: ignore[reportArgumentType] - no name is allow_pickle
+    torch.save({"model": {"head.bias": torch.ones(2)}, "args": argparse.Namespace(lr=1)}, "theirs.pth")
+    names: dict[str, object] = {"np": np}
+    for page in PAGES:
+        for block in re.findall(r"```python\n(.*?)```", page, re.S):
+            exec(block, names)
+    assert names["error_where_the_teacher_is_right"] == 0.5  # of the first two images
+    assert torch.load("tensors.pth", weights_only=True)["model"]["head.bias"].tolist() == [1, 1]
+
+
+def test_every_setting_that_is_given_a_value_exists() -> None:
+    setting = re.compile(rf"(?<![\w./-])(?:{'|'.join(GROUPS)})\.[a-z_.]+(?==)")
+    named = {key for page in (TEXT, *DOCS.values()) for key in setting.findall(page)}
+    assert len(named) > 40
+    assert named <= set(known_keys())
 
 
 def photographs(folder: Path) -> None:
