@@ -27,8 +27,8 @@ from deit.prediction.work import work
 
 TEXT = (ROOT / "README.md").read_text().replace("\\\n", " ")
 DOCS = {page.name: page.read_text().replace("\\\n", " ") for page in sorted((ROOT / "docs").glob("*.md"))}
-FOLLOWED = "extending.md"  # test_extending.py goes through all of it
-PAGES = [TEXT, *(page for name, page in DOCS.items() if name != FOLLOWED)]
+FOLLOWED = ("extending.md", "study.md")  # test_extending.py and test_study.py go through all of them
+PAGES = [TEXT, *(page for name, page in DOCS.items() if name not in FOLLOWED)]
 
 
 def lines_of(script: str, pages: Sequence[str]) -> list[str]:

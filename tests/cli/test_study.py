@@ -50,6 +50,15 @@ def test_the_runs_that_are_kept_are_whole_and_of_no_machine() -> None:
             assert not LOCAL.search((run.path / name).read_text()), run.path / name
 
 
+def test_what_make_does_for_the_page_is_in_the_makefile() -> None:
+    """Its grids compose; the runs of `make study-runs` take hours."""
+    made = subprocess.run(["make", "-n", "study-runs"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    grids = [line for line in made.splitlines() if "src/train.py" in line]
+    assert len(grids) == 4 and all("resources=local_parallel" in line and " -m " in line for line in grids)
+    assert made.rstrip().endswith("src/study.py logs/study")
+    assert set(re.findall(r"^make (\S+)", PAGE, re.MULTILINE)) == {"study", "study-runs"}
+
+
 @pytest.mark.slow
 def test_the_commands_of_the_page_run(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     lines = [shlex.split(line)[1:] for line in re.findall(r"^python src/.*$", PAGE, re.MULTILINE)]

@@ -37,6 +37,8 @@ class Claim:
     """The two figures whose difference the paper has, by its model."""
     difference: Callable[[Seed], float]
     """Percent points, of one seed's runs; raises Missing."""
+    headline: bool = False
+    """Whether it stands in the README's table."""
 
 
 def verdict(difference: Estimate) -> Verdict:
@@ -73,6 +75,7 @@ CLAIMS: Sequence[Claim] = (
         text="The teacher's hard labels teach better than its soft ones",
         source="Table 3, class token only",
         paper={"Ti": (74.3, 72.2), "B": (83.0, 81.8)},
+        headline=True,
         difference=lambda of: of("hard") - of("soft"),
     ),
     Claim(
@@ -87,11 +90,12 @@ CLAIMS: Sequence[Claim] = (
         text="Hard labels through a distillation token help",
         source="Table 3, both heads",
         paper={"Ti": (74.5, 72.2), "B": (83.4, 81.8)},
+        headline=True,
         difference=lambda of: of("token", FUSED) - of("none"),
     ),
     Claim(
         name="token over hard",
-        text="They help more through the token than without it",
+        text="Hard labels help more through a token than without one",
         source="Table 3, both heads",
         paper={"Ti": (74.5, 74.3), "B": (83.4, 83.0)},
         difference=lambda of: of("token", FUSED) - of("hard"),
@@ -101,6 +105,7 @@ CLAIMS: Sequence[Claim] = (
         text="The distillation head beats the class head",
         source="Table 3",
         paper={"Ti": (74.6, 73.9), "B": (83.1, 83.0)},
+        headline=True,
         difference=lambda of: of("token", DISTILL) - of("token", CLASS),
     ),
     Claim(
@@ -108,6 +113,7 @@ CLAIMS: Sequence[Claim] = (
         text="Both heads together beat the better one",
         source="Table 3",
         paper={"Ti": (74.5, 74.6), "B": (83.4, 83.1)},
+        headline=True,
         difference=lambda of: of("token", FUSED) - max(of("token", CLASS), of("token", DISTILL)),
     ),
     Claim(
@@ -115,6 +121,7 @@ CLAIMS: Sequence[Claim] = (
         text="A convnet teaches better than a transformer of its accuracy",
         source="Table 2, RegNetY-8GF and DeiT-B",
         paper={"B": (82.7, 81.9)},
+        headline=True,
         difference=lambda of: under_convnet(of, of.teacher(BY_DEIT)) - of(BY_DEIT),
     ),
     Claim(
@@ -122,39 +129,42 @@ CLAIMS: Sequence[Claim] = (
         text="The student passes its teacher",
         source="Tables 2 and 3",
         paper={"Ti": (74.5, 82.9), "B": (83.4, 82.9)},
+        headline=True,
         difference=lambda of: of("token", FUSED) - of.teacher("token"),
     ),
     Claim(
         name="longer, taught",
-        text="Longer training helps a student with a teacher",
+        text="Longer training helps a taught student",
         source="Figure 3 and Table 5, 1000 epochs over 300",
         paper={"Ti": (76.6, 74.5), "B": (84.2, 83.4)},
+        headline=True,
         difference=lambda of: _gain(of, "token"),
     ),
     Claim(
         name="longer, taught over alone",
-        text="It helps more with a teacher than without",
+        text="Longer training helps a taught student more than one that learns alone",
         source="Figure 3, gains of 1000 epochs over 300",
         paper={"B": (0.8, 0.4)},
         difference=lambda of: _gain(of, "token") - _gain(of, "none"),
     ),
     Claim(
         name="resolution, alone",
-        text="Fine-tuning at a higher resolution helps",
+        text="Fine-tuning at a higher resolution helps a student that learnt alone",
         source="Table 3, no distillation, 384 over 224",
         paper={"B": (83.1, 81.8)},
         difference=lambda of: of("none,up_224") - of("none"),
     ),
     Claim(
         name="resolution, taught",
-        text="It helps a student with a teacher too",
+        text="Fine-tuning at a higher resolution helps a taught student",
         source="Table 3, both heads, 384 over 224",
         paper={"B": (84.5, 83.4)},
+        headline=True,
         difference=lambda of: of("token,up_224", FUSED) - of("token", FUSED),
     ),
     Claim(
         name="agrees with the convnet: distillation head over class head",
-        text="The distillation head decides more often as the teacher does than the class head",
+        text="The distillation head agrees more with the teacher than the class head does",
         source="Table 4",
         paper={"B": (90.0, 88.8)},
         difference=lambda of: (
@@ -163,16 +173,17 @@ CLAIMS: Sequence[Claim] = (
     ),
     Claim(
         name="agrees with the convnet: taught over alone",
-        text="A taught student decides more often as the convnet does than one that learnt alone",
+        text="A taught student agrees more with the convnet than one that learnt alone",
         source="Table 4, both heads",
         paper={"B": (89.8, 86.7)},
+        headline=True,
         difference=lambda of: (
             of.agreement("token", FUSED, "token", TEACHER) - of.agreement("none", CLASS, "token", TEACHER)
         ),
     ),
     Claim(
         name="taught agrees: with the convnet over the other student",
-        text="It agrees more with the convnet than with the student that learnt alone",
+        text="A taught student agrees more with the convnet than with the student that learnt alone",
         source="Table 4, both heads",
         paper={"B": (89.8, 89.3)},
         difference=lambda of: (

@@ -30,8 +30,9 @@ def claims_table(settings: Sequence[Setting], found: Differences) -> str:
 
 
 def verdicts_table(settings: Sequence[Setting], found: Differences) -> str:
-    """A row a claim, in short: the verdict's mark and the difference."""
-    rows = [[claim.text, paper_text(claim), *map(_marked, found[claim.name])] for claim in CLAIMS]
+    """A row a headline: the verdict's mark and the difference."""
+    headlines = [claim for claim in CLAIMS if claim.headline]
+    rows = [[claim.text, paper_text(claim), *map(_marked, found[claim.name])] for claim in headlines]
     return _table("claim, percent points", ["paper"], settings, rows)
 
 
