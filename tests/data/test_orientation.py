@@ -131,6 +131,7 @@ def test_a_block_that_says_nothing_sensible_leaves_the_image_as_it_is(form: str,
         assert np.array_equal(pixels, stored)
 
 
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data|Tag data larger than file:UserWarning")
 def test_damaged_blocks_never_do_worse_than_saying_nothing() -> None:
     generator = np.random.default_rng(0)
     whole = encoded(photo(20, 20), "JPEG", exif=exif(6))

@@ -20,7 +20,7 @@ FLIPS = {2: 1, 3: -1, 4: 0, 5: None, 6: 1, 7: -1, 8: 0}
 both (EXIF 2.32, 4.6.5)."""
 
 # Such a block says nothing of the orientation, and the image is as good as one without.
-warnings.filterwarnings("ignore", message="Corrupt EXIF data", category=UserWarning)
+warnings.filterwarnings("ignore", message="Corrupt EXIF data|Tag data larger than file", category=UserWarning)
 
 
 def orientation(image: Image.Image) -> int:
