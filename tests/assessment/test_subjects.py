@@ -9,7 +9,7 @@ from timm.models.vision_transformer import VisionTransformer
 
 from deit.assessment.request import read
 from deit.assessment.sets import open_sets
-from deit.assessment.subjects import read_subjects, refuse_other_images
+from deit.assessment.subjects import read_subjects, refuse_other_images, refuse_other_turns
 from deit.config.errors import ConfigError
 from deit.config.schema import Config
 from deit.models.description import DESCRIPTION, describe
@@ -73,6 +73,17 @@ def test_networks_of_other_classes_are_not_compared(config: Callable[..., Config
     letters = a_run(tmp_path / "letters", config("scale.depth=1"), tuple("abcdefghij"))
     with pytest.raises(ConfigError, match=r"10 classes \(a, b, c, …\)"):
         read_subjects([one, letters])
+
+
+def test_runs_that_saw_photographs_turned_otherwise_are_not_compared(
+    config: Callable[..., Config], tmp_path: Path
+) -> None:
+    photographs = ("scale.depth=1", "data=folder", "data.num_classes=10")
+    one = a_run(tmp_path / "one", config(*photographs))
+    other = a_run(tmp_path / "other", config(*photographs, "data.upright=false"))
+    refuse_other_turns(read_subjects([one, one]))
+    with pytest.raises(ConfigError, match=r"other was trained with data\.upright=false, .*one with true"):
+        refuse_other_turns(read_subjects([one, other]))
 
 
 def test_runs_that_held_out_other_images_are_not_compared(config: Callable[..., Config], tmp_path: Path) -> None:

@@ -154,6 +154,12 @@ def test_packing_what_needs_none_is_noted(config: Callable[..., Config]) -> None
     assert "data.pack_path has no effect" in path
 
 
+def test_turning_what_lies_in_memory_is_noted(config: Callable[..., Config]) -> None:
+    (note,) = notes_of(config("data=digits", "data.upright=true"))
+    assert note == "data.upright has no effect: the images of data=digits lie in memory, without EXIF"
+    assert not notes_of(config("data=imagenet", "data.upright=true", "data.root=/data"))
+
+
 def test_settings_of_the_bank_that_do_nothing_here_are_noted(config: Callable[..., Config]) -> None:
     (kept, part, path) = notes_of(config("distill.bank_logits=3", "distill.bank_part=1/2", "distill.bank_path=b"))
     assert "decisions alone are kept" in kept

@@ -35,14 +35,18 @@ def photo(width: int = 90, height: int = 70, seed: int = 0) -> Image.Image:
 
 @pytest.fixture(scope="module")
 def photos(tmp_path_factory: pytest.TempPathFactory) -> ImageFiles:
-    """JPEGs, wide and high, smaller and larger than a view, and a PNG."""
+    """JPEGs, wide and high, smaller and larger than a view, a PNG, and one JPEG in each orientation that is turned."""
     folder = tmp_path_factory.mktemp("photos")
     sizes = [(200, 150), (150, 200), (90, 300), (300, 90), (64, 64), (40, 30), (500, 375), (333, 500)]
     for number, (width, height) in enumerate(sizes):
         photo(width, height, number).save(folder / f"{number}.jpg", quality=90)
     photo(120, 100).save(folder / "8.png")
+    for orientation in range(2, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        photo(200, 150, orientation).save(folder / f"turned_{orientation}.jpg", quality=90, exif=exif)
     paths = sorted(map(str, folder.iterdir()))
-    return ImageFiles(paths, np.zeros(len(paths), np.int64))
+    return ImageFiles(paths, np.zeros(len(paths), np.int64), upright=True)
 
 
 def both(config: Config, size: int) -> tuple[TrainView, TrainView]:

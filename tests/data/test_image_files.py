@@ -65,7 +65,7 @@ def test_transparency_of_a_palette_leaves_the_colours_and_warns_of_nothing(tmp_p
     assert opened(tmp_path / "palette.png").getpixel((0, 0)) == RED
 
 
-def test_the_orientation_of_exif_is_not_applied(tmp_path):
+def test_the_orientation_of_exif_is_not_applied_unless_it_is_asked_for(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # turn by 90 degrees to view
     Image.new("RGB", (6, 4), RED).save(tmp_path / "turned.jpg", exif=exif)

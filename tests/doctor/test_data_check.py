@@ -48,6 +48,17 @@ def test_whole_folders_have_nothing_but_counts(examined: Callable[..., dict[str,
     assert found["sizes"].found == "the shortest side is 40 pixels, a run uses 28"
 
 
+def test_images_that_are_not_stored_upright_are_counted(
+    photos: Path, examined: Callable[..., dict[str, Verdict]]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(photos / "train/day/0.jpg").save(photos / "train/day/turned.jpg", exif=exif)
+    assert examined()["upright"].found == "not stored upright: 1 of 21 images; they are turned as their EXIF says"
+    left = examined("data.upright=false")["upright"]
+    assert left.found == "not stored upright: 1 of 21 images; they are left so, because data.upright=false"
+
+
 @pytest.mark.parametrize("decode", ["fast", "reference"])
 def test_unreadable_images_are_listed(decode: str, photos: Path, examined: Callable[..., dict[str, Verdict]]) -> None:
     whole = (photos / "train/day/0.jpg").read_bytes()

@@ -186,6 +186,7 @@ def test_the_card_has_the_figures_of_the_run(exported: Path) -> None:
         "| class head | 90.25 |",
         "distilled (hard) from regnety_160",
         "| onnx | ",
+        "Turn an image as its EXIF orientation says (`PIL.ImageOps.exif_transpose`), resize it (bicubic)\n",
     ):
         assert part in body
     command = "distill=hard scale.depth=1 data=folder data.root=<photos> teacher.checkpoints=[<a.pth>,<b.pth>]"

@@ -131,6 +131,33 @@ def test_a_run_says_what_its_checkpoint_is(config: Callable[..., Config], source
     torch.testing.assert_close(answer(trained, images), timm_answer(net, images), rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize(
+    ("data", "upright"),
+    [
+        (("data=folder", "data.num_classes=10"), True),
+        (("data=folder", "data.num_classes=10", "data.upright=false"), False),
+        (("data=imagenet",), False),
+        (("data=digits",), True),  # which stand upright, without EXIF
+    ],
+)
+def test_a_run_says_how_its_images_stood(
+    config: Callable[..., Config], data: tuple[str, ...], upright: bool, tmp_path: Path
+) -> None:
+    left_by_a_run(tmp_path / "mine", config("scale.depth=1", *data))
+    assert read_trained(tmp_path / "mine").upright is upright
+
+
+def test_a_run_that_does_not_know_the_setting_saw_files_as_stored(
+    config: Callable[..., Config], tmp_path: Path
+) -> None:
+    left_by_a_run(tmp_path / "mine", config("scale.depth=1", "data=folder", "data.num_classes=10"))
+    file = tmp_path / "mine/checkpoints/best.ckpt"
+    content = torch.load(file, weights_only=True)
+    del content[DESCRIPTION]["config"]["data"]["upright"]
+    torch.save(content, file)
+    assert not read_trained(tmp_path / "mine").upright
+
+
 def test_a_teacher_that_was_fitted_says_what_it_is(nano: Scale, tmp_path: Path) -> None:
     teacher = Teacher(name="regnety_040", nano_width=0.05)
     inputs = {"image_size": 28, "num_classes": 10, "mean": (0.1, 0.2, 0.3), "std": (0.4, 0.5, 0.6)}
@@ -164,6 +191,9 @@ def test_an_exported_folder_says_what_it_is(tmp_path: Path) -> None:
     with torch.no_grad():
         torch.testing.assert_close(trained.student(IMAGES).classes, net((IMAGES - 0.5) / 0.25))
     assert (trained.classes[3], trained.image_size, trained.crop) == ("class 3", 32, 0.95)
+    assert trained.upright, "what does not say so sees photographs as a person does"
+    (tmp_path / "config.json").write_text(json.dumps(content | {"upright": False}))
+    assert not read_trained(tmp_path).upright
 
 
 def test_published_weights_that_cannot_be_had_ask_for_a_file_of_the_same_key(no_network: Path) -> None:

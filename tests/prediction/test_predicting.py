@@ -20,6 +20,7 @@ from timm.models.deit import VisionTransformerDistilled
 
 from deit.config.schema import Config
 from deit.data.sources import open_dataset
+from deit.data.views import TrainView
 from deit.models.description import DESCRIPTION, describe
 from deit.models.files import save_weights
 from deit.models.trained import read_trained
@@ -248,6 +249,52 @@ def test_all_eight_orientations_are_one_photograph(tmp_path: Path, place: Path, 
             assert probable == pytest.approx(expected, abs=0 if form == "png" else 5e-3)
     _, stored, _ = predict("checkpoint=run", f"images={tmp_path}/6.{form}", "format=json", "upright=false")
     assert json.loads(stored)[0]["predictions"] != heads[5]
+
+
+def test_photographs_stand_as_those_that_the_network_was_trained_on(
+    tmp_path: Path, place: Path, predict: Predict, config: Callable[..., Config]
+) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    noise = np.random.default_rng(0).integers(0, 256, (48, 80, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "a.png", exif=exif)
+    settings = config(*NETWORK, *TEACHER, "data.upright=false")
+    net = make_student(config(*NETWORK, *TEACHER), num_classes=3).net
+    net.load_state_dict(read_trained(place / "run").student.net.state_dict())
+    keep(settings, net, tmp_path / "stored")
+    photographs = (f"images={tmp_path}/a.png", "format=json")
+    _, turned, told = predict("checkpoint=run", *photographs)
+    assert told == ""
+    _, stored, told = predict(f"checkpoint={tmp_path}/stored", *photographs)
+    assert told.startswith("1 of 1 photographs do not stand upright as they are stored, and were seen so")
+    assert told.endswith("(data.upright=false); upright=true turns them\n")
+    assert stored != turned
+    assert predict(f"checkpoint={tmp_path}/stored", *photographs, "upright=true")[1:] == (turned, "")
+    assert predict("checkpoint=run", *photographs, "upright=false")[1:] == (stored, "")
+
+
+@pytest.mark.parametrize("decode", ["fast", "reference"])
+def test_training_evaluation_and_prediction_see_the_same_pixels(
+    tmp_path: Path, config: Callable[..., Config], decode: str
+) -> None:
+    for orientation in range(1, 9):
+        exif = Image.Exif()
+        exif[0x0112] = orientation
+        noise = np.random.default_rng(orientation).integers(0, 256, (48, 80, 3), dtype=np.uint8)
+        file = tmp_path / "photos" / "ab"[orientation % 2] / f"{orientation}.jpg"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(noise).save(file, exif=exif)
+    recipe = ("data=folder", f"data.root={tmp_path}/photos", f"data.decode={decode}", "augment=none", "augment.flip=0")
+    settings = config(*recipe, "augment.crop=center", "augment.eval_crop=1", "scale.depth=1")
+    source = open_dataset(settings.data).train.source
+    keep(settings, make_student(settings, num_classes=3).net, tmp_path / "run")
+    answering = Answering(read_trained(tmp_path / "run"), device=torch.device("cpu"), top=1)
+    trained_on = TrainView(settings.augment, settings.data, image_size=settings.image_size)
+    for index in range(len(source)):
+        (photograph,) = find_photographs(source.describe(index))
+        predicted = answering.view.of_pixels(photograph.pixels(upright=answering.upright))
+        assert torch.equal(trained_on.of(source, index)[0], predicted)
+        assert torch.equal(answering.view.of(source, index), predicted)
 
 
 def test_attention_leaves_a_picture_a_photograph_as_they_lie(place: Path, predict: Predict, tmp_path: Path) -> None:

@@ -140,7 +140,7 @@ def _kin(name: str, request: Request, data: Data) -> ImageSet:
             f"{folder} has folders that are none of the {len(possible)} classes of {name}: {', '.join(strange[:5])};"
             f" pass {word}=<folder with a folder a class>"
         )
-    images = list_images(folder, expected)
+    images = list_images(folder, expected, upright=data.upright)
     if not len(images):
         raise ConfigError(f"{folder} has no images in folders a class; pass {word}=<folder with a folder a class>")
     title = TITLES.get(name) or f"ImageNet-V2, {name.removeprefix('v2-')}"

@@ -107,6 +107,22 @@ def refuse_other_images(subjects: Sequence[Subject]) -> None:
         raise ConfigError.of(list(dict.fromkeys(problems)))
 
 
+def refuse_other_turns(subjects: Sequence[Subject]) -> None:
+    """Refuse runs of which one saw its photographs upright and another as they are stored: all are shown the same.
+
+    Raises:
+        ConfigError: naming one of each.
+    """
+    runs = [(one.source, one.trained.config.data) for one in subjects if one.trained.config is not None]
+    for source, data in runs[1:]:
+        if data.shows_upright != runs[0][1].shows_upright:
+            raise ConfigError(
+                f"{source} was trained with data.upright={str(data.upright).lower()}, {runs[0][0]} with"
+                f" {str(runs[0][1].upright).lower()}, and an evaluation shows all networks the same images; evaluate"
+                " them one by one, or choose with data.upright=true or data.upright=false"
+            )
+
+
 def _shown(classes: tuple[str, ...]) -> str:
     return f"{len(classes)} classes ({', '.join(classes[:3])}, …)"
 

@@ -20,7 +20,7 @@ from deit.assessment import results
 from deit.assessment.measuring import Answers, Measure
 from deit.assessment.request import Request, Settings, settings
 from deit.assessment.sets import ImageSet, open_sets
-from deit.assessment.subjects import Subject, own_config, read_subjects, refuse_other_images
+from deit.assessment.subjects import Subject, own_config, read_subjects, refuse_other_images, refuse_other_turns
 from deit.config.errors import RunError
 from deit.config.execution import Trainer
 from deit.config.schema import Config
@@ -49,6 +49,8 @@ def evaluate(request: Request, composed: Config, overrides: Sequence[str], typed
     subjects = read_subjects(request.checkpoint)
     if not any(override.startswith("data=") for override in overrides):
         refuse_other_images(subjects)
+    if not any(override.startswith(("data=", "data.upright=")) for override in overrides):
+        refuse_other_turns(subjects)
     chosen = settings(composed, overrides, own_config(subjects))
     refuse_missing_devices(replace(composed, trainer=chosen.trainer))
     sets = open_sets(request, chosen.data, subjects)

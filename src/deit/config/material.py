@@ -114,6 +114,11 @@ class Data:
     """Loader processes a device; results do not depend on it."""
     decode: Decode = Decode.fast
     """How images become views."""
+    upright: bool = False
+    """Whether files are turned as their EXIF orientation says. False: as stored, which is how the official code reads
+    them, so that figures on published sets compare. A person's own photographs are meant to be seen upright, so
+    data=folder and data=hf say true. A run whose configuration lacks the setting was trained on files as stored, and
+    counts as false."""
     on_error: OnError = OnError.stop
     """What to do about images that cannot be read: missing, empty, cut off, or no images."""
     pack: str = NO_PACK
@@ -132,6 +137,16 @@ class Data:
     def packed_side(self) -> int | None:
         """Pixels of the packed images' short side; None where images are not packed."""
         return int(self.pack) if self.pack.isdecimal() and self.kind not in IN_MEMORY else None
+
+    @property
+    def turns(self) -> bool:
+        """Whether an image may be turned: those that lie in memory say nothing of the camera."""
+        return self.upright and self.kind not in IN_MEMORY
+
+    @property
+    def shows_upright(self) -> bool:
+        """Whether its images are seen upright, as far as is known: those that lie in memory stand so."""
+        return self.upright or self.kind in IN_MEMORY
 
     def problems(self) -> Iterator[str]:
         if self.pack != NO_PACK and not (self.pack.isdecimal() and int(self.pack) > 0):

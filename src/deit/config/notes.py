@@ -90,6 +90,8 @@ def _data_notes(c: Config) -> Iterator[str]:
         yield f"data.root={c.data.root} has no effect: data=digits ships with scikit-learn"
     if c.data.pack != NO_PACK and c.data.kind in IN_MEMORY:
         yield f"data.pack has no effect: the images of data={c.data.name} lie in memory"
+    if c.data.upright and not c.data.turns:
+        yield f"data.upright has no effect: the images of data={c.data.name} lie in memory, without EXIF"
     if c.data.pack_path is not None and c.data.packed_side is None:
         yield "data.pack_path has no effect: no images are packed"
     if not c.augment.mixes and c.augment.mix_mode is not MixMode.pair:

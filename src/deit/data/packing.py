@@ -92,7 +92,9 @@ def identity_of(source: ImageSource, data: Data) -> dict[str, object]:
     digest = hashlib.sha256(np.ascontiguousarray(source.labels).tobytes())
     for index in range(len(source)):
         digest.update(source.describe(index).removeprefix(str(data.root)).encode() + b"\0")
-    return {"schema": SCHEMA, "side": data.packed_side, "images": len(source), "names and labels": digest.hexdigest()}
+    identity = {"side": data.packed_side, "images": len(source), "names and labels": digest.hexdigest()}
+    # Said only where it is so: packs of images as they are stored keep the identity that they have always had.
+    return {"schema": SCHEMA, **identity, **({"upright": True} if data.turns else {})}
 
 
 def claim(folder: Path, identity: Mapping[str, object]) -> None:
@@ -112,8 +114,8 @@ def claim(folder: Path, identity: Mapping[str, object]) -> None:
             draft.replace(path)
     elif path.read_bytes() != text.encode():
         raise ConfigError(
-            f"data.pack_path={folder} holds other images, or of another size; pass another data.pack_path, or leave it"
-            " out"
+            f"data.pack_path={folder} holds other images, or of another size or data.upright; pass another"
+            " data.pack_path, or leave it out"
         )
 
 

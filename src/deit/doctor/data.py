@@ -17,6 +17,7 @@ from deit.config.layout import IMAGE_SUFFIXES
 from deit.config.material import Data, DataKind, Decode, OnError
 from deit.data.progress import watched
 from deit.data.sources import DataSet, ImageError, Split
+from deit.data.sources.orientation import AS_STORED, orientation_of
 from deit.doctor.machine import num_cores
 from deit.doctor.subject import Subject
 from deit.doctor.verdicts import Verdict, ok, problem, warning
@@ -35,7 +36,7 @@ def check(subject: Subject) -> Iterator[Verdict]:
     yield from classes(dataset, splits)
     if data.kind in (DataKind.folder, DataKind.imagenet) and data.root is not None:
         yield other_files(Path(data.root))
-    found = Findings(subject.given.image_size, data.on_error)
+    found = Findings(subject.given.image_size, data.on_error, data.turns)
     sample = chosen(splits, None if subject.all_images else SAMPLE)
     total = sum(len(split) for split in sample.values())
     for look in watched("data", looks(sample, data), total):
@@ -101,6 +102,8 @@ class Look(NamedTuple):
     short_side: int = 0
     pixels: bytes = b""
     """A hash of them."""
+    is_turned: bool = False
+    """Whether its EXIF orientation says that it does not stand upright as it is stored."""
     form: str = ""
     """What the file really is, where its suffix says otherwise."""
 
@@ -121,7 +124,8 @@ def looks(splits: dict[str, Split], data: Data) -> Iterator[Look]:
         except ImageError as error:
             return Look(split, name, error=str(error))
         digest = hashlib.blake2b(repr(pixels.shape).encode() + np.ascontiguousarray(pixels).tobytes(), digest_size=16)
-        return Look(split, name, short_side=min(pixels.shape[:2]), pixels=digest.digest(), form=other_form(name))
+        is_turned = orientation_of(name) != AS_STORED  # of images that are no files nothing is known
+        return Look(split, name, "", min(pixels.shape[:2]), digest.digest(), is_turned, other_form(name))
 
     places = ((name, int(index)) for name, split in splits.items() for index in split.indices)
     with ThreadPoolExecutor(max(1, int(num_cores()))) as threads:
@@ -147,10 +151,13 @@ class Findings:
     side: int
     """Of the student's images, in pixels."""
     on_error: OnError
+    turns: bool
+    """Whether a run turns images upright."""
     total: int = 0
     broken: list[str] = field(default_factory=list)
     misnamed: list[str] = field(default_factory=list)
     twice: list[str] = field(default_factory=list)
+    num_turned: int = 0
     num_small: int = 0
     smallest: int = 2**31
     held_out: dict[bytes, tuple[str, str]] = field(default_factory=dict)
@@ -163,6 +170,7 @@ class Findings:
             return
         self.smallest = min(self.smallest, look.short_side)
         self.num_small += look.short_side < self.side
+        self.num_turned += look.is_turned
         if look.form:
             self.misnamed.append(f"{look.name} is {look.form}")
         split, name = self.held_out.get(look.pixels, (look.split, ""))
@@ -195,6 +203,9 @@ class Findings:
             )
         else:
             yield ok("copies", "no image looked at is in more than one split")
+        if self.num_turned:
+            done = "turned as their EXIF says" if self.turns else "left so, because data.upright=false"
+            yield ok("upright", f"not stored upright: {self.num_turned:,} of {self.total:,} images; they are {done}")
         yield self._sizes()
 
     def _sizes(self) -> Verdict:

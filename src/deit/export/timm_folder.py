@@ -99,7 +99,8 @@ def _shape(net: VisionTransformer | Cait, size: int) -> dict[str, object]:
 
 
 def config(trained: Trained, form: Form) -> dict[str, object]:
-    """What config.json holds: timm's fields, and the fusion of two heads, which timm has no field for."""
+    """What config.json holds: timm's fields, and what it has none for, the fusion of two heads and whether photographs
+    are turned upright."""
     inputs = trained.inputs
     record = getattr(trained.student.net, "pretrained_cfg", None)
     record = record or vars(card(form.architecture, "architecture"))
@@ -114,6 +115,7 @@ def config(trained: Trained, form: Form) -> dict[str, object]:
         **({"label_descriptions": described} if described else {}),
         "model_args": form.arguments,
         **fusion,
+        "upright": trained.upright,
         "pretrained_cfg": {
             **{key: record.get(key) for key in _STRUCTURE},
             "custom_load": False,

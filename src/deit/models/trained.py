@@ -47,6 +47,9 @@ class Trained:
     """Names in the order of the logits; numbers where nobody has recorded names."""
     crop: float
     """Side of the evaluation crop over the resized image."""
+    upright: bool = True
+    """Whether photographs are turned as their EXIF orientation says, as the images were that it has learnt from; what
+    does not say so is shown them as a person sees them."""
     fusion: Fusion = Fusion.softmax
     """Which fusion of two heads is the answer."""
     has_average: bool = False
@@ -137,6 +140,7 @@ def _of_run(path: Path, description: Mapping[str, object], ema: bool | None) -> 
         student=student.eval(),
         classes=classes,
         crop=config.augment.eval_share,
+        upright=config.data.shows_upright,
         fusion=config.distill.fusion,
         has_average=averaged,
         config=config,
@@ -163,7 +167,13 @@ def _fitted_teacher(path: Path, metadata: Mapping[str, str]) -> Trained:
         source=TeacherSource.checkpoint,
     )
     student = Student(network.net, network.preprocess)
-    return Trained(name=metadata["name"], student=student.eval(), classes=classes, crop=float(form["crop"]))
+    return Trained(
+        name=metadata["name"],
+        student=student.eval(),
+        classes=classes,
+        crop=float(form["crop"]),
+        upright=form.get("upright", True) is True,
+    )
 
 
 def _bare_file(path: Path, metadata: Mapping[str, str], *, ema: bool) -> Trained:
@@ -215,10 +225,11 @@ def _exported(folder: Path) -> Trained:
         num_classes, crop = int(content["num_classes"]), float(record.get("crop_pct", OFFICIAL_CROP))
         classes = tuple(map(str, content.get("label_names") or imagenet_classes(num_classes)))
         fusion = Fusion(content.get("fusion", Fusion.softmax))
+        upright = content.get("upright", True) is True
         mean, std, size = tuple(record["mean"]), tuple(record["std"]), int(record["input_size"][-1])
         net: nn.Module = timm.create_model(f"local-dir:{folder.absolute()}", pretrained=True)
     except (ValueError, KeyError, TypeError, OSError, RuntimeError, SafetensorError) as fault:
         reason = (str(fault).splitlines() or [type(fault).__name__])[0]
         raise ConfigError(f"{folder} is no network in timm's layout ({reason}); make it anew") from None
     student = Student(net, Preprocess(mean, std, size))
-    return Trained(name=folder.name, student=student.eval(), classes=classes, crop=crop, fusion=fusion)
+    return Trained(name=folder.name, student=student.eval(), classes=classes, crop=crop, upright=upright, fusion=fusion)

@@ -66,6 +66,8 @@ class Answer:
     """Most probable first, by head: ``class``, and where there are such ``distill``, ``fused`` and ``teacher``."""
     look: Look | None = None
     """None where nobody asked for it."""
+    lies: bool = False
+    """Whether it was not seen upright, because photographs are taken as they are stored."""
 
 
 class _Seen(NamedTuple):
@@ -77,6 +79,8 @@ class _Seen(NamedTuple):
     place: Place
     photo: Image.Image | None
     """None where nobody asked where the network looks."""
+    lies: bool
+    """Whether it is not upright."""
 
 
 class Answering:
@@ -87,7 +91,7 @@ class Answering:
         teaching: Whose answers stand beside the network's.
         device: Where the network is moved to; the teacher is there.
         top: How many classes of each head.
-        upright: Whether photographs are turned as their EXIF orientation says.
+        upright: Whether photographs are turned as their EXIF orientation says; None: as the network's training did.
         attention: Whether to say where the network looks, too.
 
     Raises:
@@ -101,7 +105,7 @@ class Answering:
         *,
         device: torch.device,
         top: int,
-        upright: bool = True,
+        upright: bool | None = None,
         attention: bool = False,
     ) -> None:
         net = trained.student.net
@@ -114,7 +118,8 @@ class Answering:
         self.view = EvalView(data, image_size=trained.image_size, crop=trained.crop)
         self.student = trained.student.to(device)
         self.trained, self.teaching, self.device = trained, teaching, device
-        self.top, self.upright, self.attention = top, upright, attention
+        self.upright = trained.upright if upright is None else upright
+        self.top, self.attention = top, attention
 
     def about(self, photographs: Sequence[Photograph], batch: int) -> Iterator[list[Answer | ImageError]]:
         """What is said of the photographs, in their order and ``batch`` at a time, or why one cannot be seen.
@@ -135,7 +140,8 @@ class Answering:
         except ImageError as error:
             return error
         photo = reduced(Image.fromarray(pixels)) if self.attention else None
-        return _Seen(photograph.name, self.view.of_pixels(pixels), self.view.place(*pixels.shape[:2]), photo)
+        lies = not self.upright and photograph.is_turned
+        return _Seen(photograph.name, self.view.of_pixels(pixels), self.view.place(*pixels.shape[:2]), photo, lies)
 
     def _answers(self, results: Sequence[_Seen | ImageError]) -> list[Answer | ImageError]:
         seen = [result for result in results if isinstance(result, _Seen)]
@@ -156,7 +162,7 @@ class Answering:
         for row, one in enumerate(seen):
             looks = {name: rows[row] for name, rows in maps.items()}
             look = None if one.photo is None else Look(one.photo, one.place, looks)
-            yield Answer(one.name, {head: held[row] for head, held in heads.items()}, look)
+            yield Answer(one.name, {head: held[row] for head, held in heads.items()}, look, one.lies)
 
 
 def guesses(held: Tensor, classes: Sequence[str], top: int) -> list[list[Guess]]:

@@ -13,12 +13,13 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from deit.config.errors import ConfigError
 from deit.config.layout import IMAGE_SUFFIXES, images_below
 from deit.data.sources.decoding import ImageError, decode, read_file
+from deit.data.sources.orientation import AS_STORED, orientation, orientation_of, turned
 
 STANDARD_INPUT = "-"
 PIPED = "standard input"
@@ -50,8 +51,13 @@ class Photograph:
         content = read_file(self.name, self.name) if self.content is None else self.content
         pixels = _num_pixels(content)
         with _alone if pixels > ALONE else contextlib.nullcontext():
-            image = _reduced(content, self.name) if pixels > MOST_PIXELS else decode(content, self.name)
-            return np.array(_turned(image) if upright else image)
+            image = (_reduced if pixels > MOST_PIXELS else decode)(content, self.name, upright=upright)
+            return np.array(image)
+
+    @property
+    def is_turned(self) -> bool:
+        """Whether its EXIF orientation says that it does not stand upright as it is stored."""
+        return orientation_of(self.name if self.content is None else BytesIO(self.content)) != AS_STORED
 
 
 def find_photographs(images: str | None) -> list[Photograph]:
@@ -117,21 +123,14 @@ def _num_pixels(content: bytes) -> int:
         return 0
 
 
-def _reduced(content: bytes, name: str) -> Image.Image:
+def _reduced(content: bytes, name: str, *, upright: bool) -> Image.Image:
     """A JPEG that is too large to be decoded whole, at an eighth of its sides."""
     try:
         image = JpegImageFile(BytesIO(content))
         image.draft("RGB", (image.width // REDUCED, image.height // REDUCED))
-        return image.convert("RGB")
+        pixels = np.asarray(image.convert("RGB"))
+        return Image.fromarray(turned(pixels, orientation(image)) if upright else pixels)
     except SyntaxError:  # no JPEG
         return decode(content, name)
     except Exception as error:  # as above
         raise ImageError(f"{name}: cannot be decoded ({type(error).__name__}: {error})") from error
-
-
-def _turned(image: Image.Image) -> Image.Image:
-    """``image`` upright; a record of the orientation that cannot be read says nothing of it."""
-    try:
-        return ImageOps.exif_transpose(image)
-    except Exception:  # as above
-        return image

@@ -54,8 +54,9 @@ class Request:
     """Whether to draw where the network looks, a picture an image."""
     overlays: Path | None = None
     """Folder of these pictures; null: logs/attention."""
-    upright: bool = True
-    """Turn photographs as their EXIF orientation says; training takes files as they are stored."""
+    upright: bool | None = None
+    """Turn photographs as their EXIF orientation says; null: as the network's training did (data.upright), and where
+    that is not recorded, they are turned."""
     batch: int = 32
     """Images that the network sees at once."""
     device: Device = Device.auto
@@ -95,7 +96,7 @@ EXAMPLES = {
     "output": "predictions.json",
     "attention": "true",
     "overlays": str(OVERLAYS),
-    "upright": "false",
+    "upright": "true",
     "batch": "32",
     "device": "cuda",
 }

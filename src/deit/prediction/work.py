@@ -63,10 +63,10 @@ def _predict(asked: Request, photographs: Sequence[Photograph], answering: Answe
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal)
     task = bar.add_task("images", total=len(photographs))
-    broken = 0
+    broken = lying = 0
 
     def batches() -> Iterator[list[Answer]]:
-        nonlocal broken
+        nonlocal broken, lying
         for said in answering.about(photographs, asked.batch):
             for one in said:
                 if isinstance(one, ImageError):
@@ -74,6 +74,7 @@ def _predict(asked: Request, photographs: Sequence[Photograph], answering: Answe
                     console.print(printable(one))
                 elif one.look is not None:
                     draw(one, one.look, pictures[one.image])
+                lying += isinstance(one, Answer) and one.lies
                 bar.advance(task)
             yield [one for one in said if isinstance(one, Answer)]
 
@@ -85,6 +86,11 @@ def _predict(asked: Request, photographs: Sequence[Photograph], answering: Answe
             bar.start()
     if pictures:
         console.print(f"{len(photographs) - broken} pictures in {printable(folder)}")
+    if lying and asked.upright is None:
+        console.print(
+            f"{lying} of {len(photographs)} photographs do not stand upright as they are stored, and were seen so, as"
+            " the network's training saw its images (data.upright=false); upright=true turns them"
+        )
     if broken:
         console.print(f"{broken} of {len(photographs)} images could not be read")
     return int(broken > 0)

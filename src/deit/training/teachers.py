@@ -148,7 +148,7 @@ def fit_augment(config: Config) -> Augment:
 
 
 def data_identity(dataset: DataSet, data: Data) -> str:
-    """A hash of what is trained on: classes, labels, which images, and the pixels of a few.
+    """A hash of what is trained on: classes, labels, which images, whether upright, and the pixels of a few.
 
     Raises:
         RunError: if one of these cannot be read, unless such are skipped; without it, it is another hash.
@@ -157,6 +157,8 @@ def data_identity(dataset: DataSet, data: Data) -> str:
     digest = hashlib.sha256(repr(dataset.classes).encode())
     digest.update(np.ascontiguousarray(train.indices).tobytes())
     digest.update(np.ascontiguousarray(train.labels).tobytes())
+    if data.turns:  # the few below may all stand upright; as stored, data keep the hash that they have always had
+        digest.update(b"upright")
     for position in np.linspace(0, len(train) - 1, PROBED_IMAGES).astype(int):
         try:
             digest.update(train.source.image(int(train.indices[position])).tobytes())
@@ -220,6 +222,7 @@ def _fit(config: Config, dataset: DataSet, file: Path) -> None:
                     "nano_width": config.teacher.nano_width,
                     "classes": dataset.classes,
                     "crop": augment.eval_share,
+                    "upright": config.data.shows_upright,
                 }
             ),
         },

@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from deit.config.errors import RunError
+from deit.data.sources.orientation import AS_STORED, orientation, turned
 
 SHOWN = 8  # bytes of a file that is no image: what it begins with tells what it is
 
@@ -23,15 +24,13 @@ def read_file(path: str, name: str) -> bytes:
         raise ImageError(f"{name}: cannot be read ({error.strerror})") from error
 
 
-def decode(content: bytes, name: str) -> Image.Image:
+def decode(content: bytes, name: str, *, upright: bool = False) -> Image.Image:
     """Decode the content of an image file, whatever its suffix says; of an animation the first frame.
-
-    The EXIF orientation is not applied: torchvision's ImageFolder, by which ImageNet models were
-    trained and the published figures taken, does not apply it either.
 
     Args:
         content: The file's bytes.
         name: What to call it in a message.
+        upright: Whether it is turned as its EXIF orientation says (`Data.upright`).
 
     Returns:
         Image of mode RGB.
@@ -44,7 +43,9 @@ def decode(content: bytes, name: str) -> Image.Image:
     try:
         with Image.open(BytesIO(content)) as image:
             image.load()
-            return _rgb(image)
+            stored_in = orientation(image) if upright else AS_STORED
+            rgb = _rgb(image)
+            return rgb if stored_in == AS_STORED else Image.fromarray(turned(np.asarray(rgb), stored_in))
     except UnidentifiedImageError as error:
         raise ImageError(f"{name}: cannot be decoded (no image begins with {content[:SHOWN]!r})") from error
     except Exception as error:  # on damaged bytes PIL's decoders raise nearly anything, SyntaxError included

@@ -19,7 +19,7 @@ def read_imagenet(data: Data) -> Parts:
     """
     root = _checked_root(data, need_splits=("train", "val"))
     classes = layout.class_names(root)
-    return Parts(classes, _split(root, "train", classes), val=_split(root, "val", classes))
+    return Parts(classes, _split(data, root, "train", classes), val=_split(data, root, "val", classes))
 
 
 def read_folder(data: Data) -> Parts:
@@ -30,18 +30,20 @@ def read_folder(data: Data) -> Parts:
     """
     root = _checked_root(data)
     classes = layout.class_names(root)
-    held_out = {split: _split(root, split, classes) for split in ("val", "test") if layout.split_folder(root, split)}
+    held_out = {
+        split: _split(data, root, split, classes) for split in ("val", "test") if layout.split_folder(root, split)
+    }
     if layout.split_folder(root, "train") is not None:
-        return Parts(classes, _split(root, "train", classes), **held_out)
+        return Parts(classes, _split(data, root, "train", classes), **held_out)
     if held_out:
         raise ConfigError(
             f"data.root={root} has {' and '.join(held_out)} but no train; add train/<class>/ beside it,"
             " or pass data.root=<folder with one folder a class>"
         )
-    return Parts(classes, list_images(Path(root), classes))
+    return Parts(classes, list_images(Path(root), classes, upright=data.upright))
 
 
-def list_images(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
+def list_images(folder: Path, classes: tuple[str, ...], *, upright: bool) -> ImageFiles:
     """All images below ``folder/<class>``, labelled by the position of ``<class>`` in ``classes``.
 
     A class without a folder has no images here: a val split may cover fewer classes than train.
@@ -52,13 +54,13 @@ def list_images(folder: Path, classes: tuple[str, ...]) -> ImageFiles:
         found = [str(path) for path in layout.images_below(folder / name)]
         paths += found
         labels += [label] * len(found)
-    return ImageFiles(paths, np.array(labels, dtype=np.int64))
+    return ImageFiles(paths, np.array(labels, dtype=np.int64), upright=upright)
 
 
-def _split(root: str, split: str, classes: tuple[str, ...]) -> ImageFiles:
+def _split(data: Data, root: str, split: str, classes: tuple[str, ...]) -> ImageFiles:
     folder = layout.split_folder(root, split)
     assert folder is not None, f"{root} has no {split}; _checked_root or the caller should have said so"
-    return list_images(folder, classes)
+    return list_images(folder, classes, upright=data.upright)
 
 
 def _checked_root(data: Data, need_splits: tuple[str, ...] = ()) -> str:

@@ -39,10 +39,20 @@ class TableImages:
         column: Name of that column.
         labels: (N,) label of every row.
         folders: Where a path in that column may lead.
+        upright: Whether images are turned as their EXIF orientation says (`Data.upright`).
     """
 
-    def __init__(self, name: str, table: "Dataset", column: str, labels: NDArray[np.int64], folders: Folders) -> None:
-        self.name = name
+    def __init__(
+        self,
+        name: str,
+        table: "Dataset",
+        column: str,
+        labels: NDArray[np.int64],
+        folders: Folders,
+        *,
+        upright: bool = False,
+    ) -> None:
+        self.name, self.upright = name, upright
         self.folders = folders
         self.labels = labels
         self._table = table
@@ -53,15 +63,15 @@ class TableImages:
 
     def image(self, index: int) -> Image.Image:
         """The image of row ``index`` as RGB; raises ImageError with the row if it cannot be decoded."""
-        return decode(*self._content(index))
+        return decode(*self._content(index), upright=self.upright)
 
     def picture(self, index: int) -> Picture:
         """The same, decoded as far as it is asked for."""
-        return picture_of(*self._content(index))
+        return picture_of(*self._content(index), upright=self.upright)
 
     def _content(self, index: int) -> tuple[bytes, str]:
         """The encoded image, and what to call it in a message."""
-        # Decoded by us: the package would turn images by their EXIF orientation and keep grey as grey.
+        # Decoded by us: the package would turn images whatever data.upright says, and keep grey as grey.
         cell = self._table[int(index)][self._column]
         name = self.describe(index)
         if cell is None or (cell["bytes"] is None and cell["path"] is None):
@@ -204,7 +214,8 @@ def _source(data: Data, split: str, table: "Dataset", values: list[int | str], c
         )
     labels = np.array([label_of[value] for value in values], dtype=np.int64)
     images = table.select_columns([data.image_column]).cast_column(data.image_column, ImageFeature(decode=False))
-    return TableImages(f"{data.path}/{split}", images, data.image_column, labels, _folders(data))
+    name, column = f"{data.path}/{split}", data.image_column
+    return TableImages(name, images, column, labels, _folders(data), upright=data.upright)
 
 
 def _folders(data: Data) -> Folders:

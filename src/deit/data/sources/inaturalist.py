@@ -32,9 +32,9 @@ def read_inaturalist(data: Data) -> Parts:
         content = json.loads(train.read_text(encoding="utf-8"))
         names = {int(entry["id"]): str(entry["name"]) for entry in content["categories"]}
         labels = {category: label for label, category in enumerate(sorted(names))}
-        trained_on = _images(root, content, labels)
+        trained_on = _images(root, content, labels, upright=data.upright)
     with _named(val, data.kind):
-        tested_on = _images(root, json.loads(val.read_text(encoding="utf-8")), labels)
+        tested_on = _images(root, json.loads(val.read_text(encoding="utf-8")), labels, upright=data.upright)
     return Parts(tuple(names[category] for category in sorted(names)), trained_on, val=tested_on)
 
 
@@ -50,9 +50,10 @@ def _named(path: Path, kind: DataKind) -> Iterator[None]:
         ) from None
 
 
-def _images(root: Path, content: dict[str, Any], labels: dict[int, int]) -> ImageFiles:
+def _images(root: Path, content: dict[str, Any], labels: dict[int, int], *, upright: bool) -> ImageFiles:
     category = {int(entry["image_id"]): int(entry["category_id"]) for entry in content["annotations"]}
     listed = [(str(entry["file_name"]), category[int(entry["id"])]) for entry in content["images"]]
     paths = [str(root / name) for name, _ in listed]
     refuse_paths_outside(root, paths, f"an annotation file in {root}")
-    return ImageFiles(paths, np.array([labels[number] for _, number in listed], dtype=np.int64))
+    numbers = np.array([labels[number] for _, number in listed], dtype=np.int64)
+    return ImageFiles(paths, numbers, upright=upright)

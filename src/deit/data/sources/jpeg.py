@@ -15,6 +15,7 @@ START, END = b"\xff\xd8", b"\xff\xd9"
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2  # the frames that every libjpeg decodes
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # all that are called SOF; the three others are tables
 SCAN = 0xDA
+DESCRIPTION = 0xE1  # APP1: EXIF or XMP, either of which may say how the camera was held
 RESTART_INTERVAL = 0xDD
 BLOCK = 8  # pixels
 MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 2**27  # what Pillow decodes without doubting that a file is what it seems
@@ -32,6 +33,8 @@ class Header:
     """Pixel rows of one row of blocks."""
     sequential: bool
     """Whether the pixels are coded once, from top to bottom."""
+    described: bool
+    """Whether there is a segment in which the EXIF orientation may stand."""
 
 
 def read_header(content: bytes) -> Header | None:
@@ -39,7 +42,7 @@ def read_header(content: bytes) -> Header | None:
     if content[:2] != START:
         return None
     frame: tuple[int, int] | None = None  # its marker and where it begins
-    restarts = False
+    restarts = described = False
     at, end = 2, len(content) - 9
     while at < end:
         marker, length = content[at + 1], int.from_bytes(content[at + 2 : at + 4], "big")
@@ -49,16 +52,19 @@ def read_header(content: bytes) -> Header | None:
             frame = marker, at
         elif marker == RESTART_INTERVAL:
             restarts = content[at + 4 : at + 6] != b"\0\0"
+        elif marker == DESCRIPTION:
+            described = True
         elif marker == SCAN:
             # Coded pixels never hold this marker: without one after them they were cut off.
             if frame is None or content.rfind(END, at) < 0:
                 return None
-            return _header(content, *frame, sequential=not restarts, components_scanned=content[at + 4])
+            scanned = content[at + 4]
+            return _header(content, *frame, scanned=scanned, sequential=not restarts, described=described)
         at += 2 + length
     return None
 
 
-def _header(content: bytes, marker: int, at: int, *, sequential: bool, components_scanned: int) -> Header | None:
+def _header(content: bytes, marker: int, at: int, *, scanned: int, sequential: bool, described: bool) -> Header | None:
     precision, components = content[at + 4], content[at + 9]
     height, width = (int.from_bytes(content[at + i : at + i + 2], "big") for i in (5, 7))
     if marker not in (BASELINE, EXTENDED, PROGRESSIVE) or precision != 8 or components not in (1, 3):
@@ -66,8 +72,8 @@ def _header(content: bytes, marker: int, at: int, *, sequential: bool, component
     if not 0 < height * width < MOST_PIXELS:  # Pillow knows what to say
         return None
     vertical = max(content[at + 11 + 3 * i] & 15 for i in range(components))
-    sequential = sequential and marker != PROGRESSIVE and components_scanned == components
-    return Header(height, width, at + 5, BLOCK * vertical, sequential)
+    sequential = sequential and marker != PROGRESSIVE and scanned == components
+    return Header(height, width, at + 5, BLOCK * vertical, sequential, described)
 
 
 def decode_rows(content: bytes, header: Header, bottom: int) -> NDArray[np.uint8]:

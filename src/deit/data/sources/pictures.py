@@ -1,5 +1,6 @@
 """Images that are decoded as far as they are asked for. Shapes: H, W sides in pixels."""
 
+from io import BytesIO
 from typing import Protocol
 
 import numpy as np
@@ -8,6 +9,7 @@ from PIL import Image
 
 from deit.data.sources import jpeg
 from deit.data.sources.decoding import decode
+from deit.data.sources.orientation import AS_STORED, ON_ITS_SIDE, orientation_of, turned
 
 
 class Picture(Protocol):
@@ -52,15 +54,29 @@ class JpegPicture:
         return pixels[top:bottom]
 
 
-def picture_of(content: bytes, name: str) -> Picture:
-    """The picture in an image file's bytes.
+class TurnedPicture:
+    """A picture upright that is stored in another orientation. It is decoded whole: a row may need every stored row."""
+
+    def __init__(self, stored: Picture, orientation: int) -> None:
+        self.stored, self.orientation = stored, orientation
+        sides = (stored.height, stored.width)
+        self.height, self.width = sides[::-1] if orientation >= ON_ITS_SIDE else sides
+
+    def rows(self, top: int, bottom: int) -> NDArray[np.uint8]:
+        return turned(self.stored.rows(0, self.stored.height), self.orientation)[top:bottom]
+
+
+def picture_of(content: bytes, name: str, *, upright: bool = False) -> Picture:
+    """The picture in an image file's bytes; upright: turned as its EXIF orientation says.
 
     Whatever is no plain JPEG is decoded by Pillow here and now: see `decode`, whose errors are raised.
     """
     header = jpeg.read_header(content)
-    if header is not None:
-        return JpegPicture(content, header, name)
-    return picture_of_image(decode(content, name))
+    if header is None:
+        return picture_of_image(decode(content, name, upright=upright))
+    picture = JpegPicture(content, header, name)
+    stored_in = orientation_of(BytesIO(content)) if upright and header.described else AS_STORED
+    return picture if stored_in == AS_STORED else TurnedPicture(picture, stored_in)
 
 
 def picture_of_image(image: Image.Image) -> ArrayPicture:

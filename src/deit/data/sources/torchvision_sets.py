@@ -48,7 +48,8 @@ def read_flowers(data: Data) -> Parts:
     from torchvision.datasets import Flowers102
 
     def part(split: str) -> ImageFiles:
-        return _photographs(_opened(data, lambda: Flowers102(root, split=split, download=data.download)))
+        opened = _opened(data, lambda: Flowers102(root, split=split, download=data.download))
+        return _photographs(opened, upright=data.upright)
 
     return Parts(tuple(Flowers102.classes), part("train"), val=part("val"), test=part("test"))
 
@@ -68,7 +69,7 @@ def read_cars(data: Data) -> Parts:
         opened = _opened(data, lambda: StanfordCars(root, split=split))
         paths, labels = zip(*opened._samples, strict=True)  # a private list: see _photographs
         refuse_paths_outside(root / FOLDERS[data.kind], paths, "an annotation file of data=cars")
-        return ImageFiles(paths, np.array(labels, dtype=np.int64)), tuple(opened.classes)
+        return ImageFiles(paths, np.array(labels, dtype=np.int64), upright=data.upright), tuple(opened.classes)
 
     train, classes = part("train")
     return Parts(classes, train, test=part("test")[0])
@@ -112,8 +113,8 @@ def _pixels(data: Data, split: str, opened: "CIFAR10") -> ArrayImages:
     return ArrayImages(f"{data.kind.value}/{split}", np.asarray(opened.data, dtype=np.uint8), labels)
 
 
-def _photographs(opened: "Flowers102") -> ImageFiles:
+def _photographs(opened: "Flowers102", *, upright: bool) -> ImageFiles:
     # Private attributes: torchvision offers the files of this set only decoded, and its loader neither
     # names a broken file nor knows 16-bit grey.
     paths = [str(path) for path in opened._image_files]
-    return ImageFiles(paths, np.asarray(opened._labels, dtype=np.int64))
+    return ImageFiles(paths, np.asarray(opened._labels, dtype=np.int64), upright=upright)
