@@ -136,7 +136,7 @@ def test_a_run_says_what_its_checkpoint_is(config: Callable[..., Config], source
     [
         (("data=folder", "data.num_classes=10"), True),
         (("data=folder", "data.num_classes=10", "data.upright=false"), False),
-        (("data=imagenet",), False),
+        (("data=imagenet",), True),
         (("data=digits",), True),  # which stand upright, without EXIF
     ],
 )

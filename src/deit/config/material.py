@@ -80,6 +80,9 @@ class OnError(Choice):
 OWN_VAL = (DataKind.flowers102, DataKind.folder, DataKind.hf)
 """Sets that may bring a val split besides a test split."""
 
+OF_ONES_OWN = (DataKind.folder, DataKind.hf)
+"""Readers of a person's own photographs."""
+
 IN_MEMORY = (DataKind.digits, DataKind.fashion_mnist, DataKind.cifar10, DataKind.cifar100)
 """Sets whose images are no files and need no packing."""
 
@@ -145,8 +148,8 @@ class Data:
 
     @property
     def shows_upright(self) -> bool:
-        """Whether its images are seen upright, as far as is known: those that lie in memory stand so."""
-        return self.upright or self.kind in IN_MEMORY
+        """Whether what is learnt from it is learnt upright: a published set stands so as it is stored, but for a few."""
+        return self.upright or self.kind not in OF_ONES_OWN
 
     def problems(self) -> Iterator[str]:
         if self.pack != NO_PACK and not (self.pack.isdecimal() and int(self.pack) > 0):
