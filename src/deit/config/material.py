@@ -148,7 +148,7 @@ class Data:
 
     @property
     def shows_upright(self) -> bool:
-        """Whether what is learnt from it is learnt upright: a published set stands so as it is stored, but for a few."""
+        """Whether what is learnt from it is learnt upright: a published set stands so as stored, but for a few."""
         return self.upright or self.kind not in OF_ONES_OWN
 
     def problems(self) -> Iterator[str]:
