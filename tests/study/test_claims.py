@@ -8,8 +8,10 @@ import pytest
 from deit.config.errors import ConfigError
 from deit.report import published
 from deit.report.seeds import Estimate
+from deit.report.texts import signed
 from deit.study.claims import BY_CONVNETS, BY_DEIT, CLAIMS, Verdict, under_convnet, verdict
 from deit.study.settings import Missing, Seed, Setting, settings
+from deit.study.tables import difference_text
 from study_runs import run
 
 
@@ -126,3 +128,8 @@ def test_a_setting_knows_its_runs() -> None:
     setting = Setting("digits", 0.5, {1: {"none": run("none", seed=1)}, 0: {"none": run("none")}})
     assert [seed.runs["none"].seed for seed in setting.seeds] == [0, 1]
     assert len(setting.runs) == 2
+
+
+def test_next_to_nothing_is_not_less_than_nothing() -> None:
+    assert difference_text(Estimate(-0.04, 0.1, 3)) == "+0.0 ± 0.1"
+    assert difference_text(Estimate(-0.06, None, 1)) == signed("-0.1")

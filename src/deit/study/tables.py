@@ -70,13 +70,17 @@ def _table(corner: str, more: Sequence[str], settings: Sequence[Setting], rows: 
 
 def paper_text(claim: Claim) -> str:
     """``Ti +2.1, B +1.2``."""
-    return ", ".join(f"{model} {signed(f'{one - other:+.1f}')}" for model, (one, other) in claim.paper.items())
+    return ", ".join(f"{model} {_points(one - other)}" for model, (one, other) in claim.paper.items())
 
 
 def difference_text(difference: Estimate) -> str:
     """``+2.1 ± 0.4``; without an interval for a single seed."""
-    mean = signed(f"{difference.mean:+.1f}")
+    mean = _points(difference.mean)
     return mean if difference.half_width is None else f"{mean} ± {difference.half_width:.1f}"
+
+
+def _points(difference: float) -> str:
+    return signed(f"{round(difference, 1) + 0.0:+.1f}")  # a sum that is never -0.0
 
 
 def _with_verdict(found: Estimate | str) -> str:
@@ -84,7 +88,7 @@ def _with_verdict(found: Estimate | str) -> str:
 
 
 def _marked(found: Estimate | str) -> str:
-    return NOTHING if isinstance(found, str) else f"{MARKS[verdict(found)]} {signed(f'{found.mean:+.1f}')}"
+    return NOTHING if isinstance(found, str) else f"{MARKS[verdict(found)]} {_points(found.mean)}"
 
 
 def _accuracy(found: Estimate | str) -> str:
