@@ -107,7 +107,7 @@ def test_runs_that_are_kept_are_those_that_the_documentation_shows(
     assert not (KEPT / "old").exists()
     first = Path("docs/study.md").read_text()
     assert "+2.1 ± 0.2 confirmed" in first and first.endswith("<!-- end of study -->\nmine too\n")
-    assert "✔ +2.1" in Path("README.md").read_text()
+    assert "✔ +4.2" in Path("README.md").read_text()
     shutil.rmtree("logs")
     main([], None)
     assert Path("docs/study.md").read_text() == first, "from what is kept alone"
