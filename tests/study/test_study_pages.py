@@ -101,10 +101,16 @@ def test_runs_that_are_kept_are_those_that_the_documentation_shows(
     (KEPT / "old/0").mkdir(parents=True)
     for page, table in (("docs/study.md", "claims"), ("README.md", "verdicts")):
         Path(page).write_text(f"mine\n<!-- study: {table} -->\n<!-- end of study -->\nmine too\n")
-    main([str(leave_study(leave_run, Path("logs/study"))), "keep=true"], None)
+    leave_study(leave_run, Path("logs/study"))
+    tuned = tmp_path / "logs/study/sweep/2"
+    config = (tuned / "config.yaml").read_text()
+    (tuned / "config.yaml").write_text(config.replace("init: null", f"init: {tuned.parent}/1/checkpoints/best.ckpt"))
+    main(["logs/study", "keep=true"], None)
     assert sorted(path.name for path in (KEPT / "sweep").iterdir()) == [str(job) for job in range(9)]
     assert {path.name for path in (KEPT / "sweep/0").iterdir()} == set(FILES), "no checkpoints"
     assert not (KEPT / "old").exists()
+    kept = (KEPT / "sweep/2/config.yaml").read_text()
+    assert "\ninit: docs/study/runs/sweep/1/checkpoints/best.ckpt\n" in kept and str(tmp_path) not in kept
     first = Path("docs/study.md").read_text()
     assert "+2.1 ± 0.2 confirmed" in first and first.endswith("<!-- end of study -->\nmine too\n")
     assert "✔ +4.2" in Path("README.md").read_text()

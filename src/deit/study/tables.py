@@ -92,4 +92,6 @@ def _marked(found: Estimate | str) -> str:
 
 
 def _accuracy(found: Estimate | str) -> str:
-    return NOTHING if isinstance(found, str) else ours_text(found, 1)
+    if isinstance(found, str):
+        return NOTHING
+    return f"{found.mean:.1f}" if found.half_width == 0 else ours_text(found, 1)  # all seeds have one teacher

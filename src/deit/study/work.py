@@ -85,14 +85,20 @@ def parse(arguments: Sequence[str]) -> Request:
 
 
 def kept(found: Sequence[Setting]) -> list[Run]:
-    """The runs of ``found``, copied into the place of those that were kept; what of them a figure needs."""
+    """The runs of ``found``, copied into the place of those that were kept; what of them a figure needs.
+
+    A fine-tuning names the run that it started from by its place, which becomes the place where that one is kept.
+    """
     shutil.rmtree(KEPT, ignore_errors=True)
     for setting in found:
         for run in setting.runs:
-            folder = KEPT / run.path.parent.name / run.path.name
+            sweep = KEPT / run.path.parent.name
+            folder = sweep / run.path.name
             folder.mkdir(parents=True)
             for name in FILES:
                 shutil.copyfile(run.path / name, folder / name)
+            config = (folder / CONFIG).read_text(encoding="utf-8")
+            (folder / CONFIG).write_text(config.replace(str(run.path.parent), str(sweep)), encoding="utf-8")
     return read([KEPT])[0]
 
 
