@@ -52,14 +52,15 @@ bench: setup ## how fast this machine is, part by part; some minutes on two core
 study: setup ## the tables and figures of docs/study.md and of the README, from docs/study/runs, in seconds
 	$(BIN)/python src/study.py
 
-# CIFAR10: settings of the data, where torchvision's files cannot be downloaded.
-CIFAR10 ?= data=cifar10
+# Where they cannot be downloaded: CIFAR10="data=cifar10_jpeg data.root=<folder>", FASHION="data=fashion_mnist data.root=<folder>".
+FASHION ?= data=fashion_mnist data.download=true
+CIFAR10 ?= data=cifar10 data.download=true
 GRID = $(BIN)/python src/train.py resources=local_parallel -m experiment=study/$(1) hydra.sweep.dir=logs/study/$(2)_$(1) $(3)
 
 study-runs: setup ## the study's runs from nothing, in under three hours on two cores; stopped and started again it goes on
-	$(call GRID,little,fashion_mnist,data=fashion_mnist)
+	$(call GRID,little,fashion_mnist,$(FASHION))
 	$(call GRID,little,cifar10,$(CIFAR10))
-	$(call GRID,full,fashion_mnist,data=fashion_mnist)
+	$(call GRID,full,fashion_mnist,$(FASHION))
 	$(call GRID,full,cifar10,$(CIFAR10))
 	$(BIN)/python src/study.py logs/study
 
