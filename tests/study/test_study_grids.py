@@ -45,8 +45,8 @@ def test_a_grid_opens_with_its_claim_and_its_cost(name: str) -> None:
 
 @pytest.mark.parametrize("name", NUM_JOBS)
 def test_every_job_can_run(grid: Callable[..., list[list[str]]], config: Callable[..., Config], name: str) -> None:
-    jobs = grid(name)
-    assert len(jobs) == NUM_JOBS[name]
+    assert len(grid(name)) == NUM_JOBS[name]
+    jobs = grid(name, "seed=0")
     for job, start in zip(jobs, cells.origins(jobs), strict=True):
         one = config(*job)
         assert [text for text in rules.problems(one) if "are not in" not in text] == []
