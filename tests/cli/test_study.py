@@ -52,7 +52,9 @@ def test_the_runs_that_are_kept_are_whole_and_of_no_machine() -> None:
 
 def test_what_make_does_for_the_page_is_in_the_makefile() -> None:
     """Its grids compose; the runs of `make study-runs` take hours."""
-    made = subprocess.run(["make", "-n", "--no-print-directory", "study-runs"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    made = subprocess.run(
+        ["make", "-n", "--no-print-directory", "study-runs"], cwd=ROOT, capture_output=True, text=True, check=True
+    ).stdout
     grids = [line for line in made.splitlines() if "src/train.py" in line]
     assert len(grids) == 4 and all("resources=local_parallel" in line and " -m " in line for line in grids)
     assert made.rstrip().endswith("src/study.py logs/study")

@@ -117,3 +117,16 @@ def test_runs_that_are_kept_are_those_that_the_documentation_shows(
     shutil.rmtree("logs")
     main([], None)
     assert Path("docs/study.md").read_text() == first, "from what is kept alone"
+
+
+def test_what_is_kept_is_not_given_up_for_less(
+    leave_run: Leave, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (KEPT / "old/0").mkdir(parents=True)
+    (leave_study(leave_run, Path("logs/study")) / "sweep/4/predictions.npz").unlink()
+    for folder, said in (("logs/study", "study/sweep/4 has no predictions.npz; "), (KEPT, "runs of another folder")):
+        with pytest.raises(SystemExit) as ended:
+            main([str(folder), "keep=true"], None)
+        assert ended.value.code == 2 and said in capsys.readouterr().err
+    assert (KEPT / "old/0").is_dir()

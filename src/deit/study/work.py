@@ -79,7 +79,7 @@ def parse(arguments: Sequence[str]) -> Request:
         raise ConfigError(f"keep={keep} is unknown; possible: true, false; pass keep=true")
     if len(folders) > 1:
         raise ConfigError(f"{len(folders)} folders are named; pass the one that holds the study's sweeps")
-    if not folders and keep == "true":
+    if keep == "true" and (not folders or KEPT.resolve() in (folders[0].resolve(), *folders[0].resolve().parents)):
         raise ConfigError(f"keep=true keeps runs of another folder in {KEPT}; pass logs/study keep=true")
     return Request(folders[0] if folders else KEPT, keep == "true")
 
@@ -88,7 +88,13 @@ def kept(found: Sequence[Setting]) -> list[Run]:
     """The runs of ``found``, copied into the place of those that were kept; what of them a figure needs.
 
     A fine-tuning names the run that it started from by its place, which becomes the place where that one is kept.
+
+    Raises:
+        ConfigError: if one lacks a file, before anything is removed.
     """
+    for run in (run for setting in found for run in setting.runs):
+        if absent := [name for name in FILES if not (run.path / name).is_file()]:
+            raise ConfigError(f"{run.name} has no {', '.join(absent)}; delete the run's folder, and run it again")
     shutil.rmtree(KEPT, ignore_errors=True)
     for setting in found:
         for run in setting.runs:
