@@ -21,7 +21,7 @@ class Missing(LookupError):
 
 @dataclass(frozen=True)
 class Seed:
-    """The finished runs of one setting that have one seed, by cell: ``token,twice`` for ``cell=[token,twice]``."""
+    """The finished runs of one setting that have one seed, by cell: ``token,half`` for ``cell=[token,half]``."""
 
     runs: Mapping[str, Run]
 
