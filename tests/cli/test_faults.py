@@ -59,6 +59,7 @@ def weights(folder: Path) -> dict[str, torch.Tensor]:
     return torch.load(folder / "checkpoints/last.ckpt", weights_only=True)["state_dict"]
 
 
+@pytest.mark.slow
 def test_a_run_stops_at_a_broken_image_and_goes_on_without_it(
     deit_train: Callable[..., Outcome], tmp_path: Path, photos: Path
 ) -> None:

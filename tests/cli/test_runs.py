@@ -92,6 +92,7 @@ def test_checkpoints_hold_the_student_alone_and_load_without_running_code(
     assert all(name.startswith("student.net.") for name in saved["state_dict"])
 
 
+@pytest.mark.slow
 def test_a_teacher_is_fitted_once_and_found_again(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     first = deit_train(*TINY, "hydra.run.dir=one")
     assert "fitting teacher" in first.said
@@ -103,6 +104,7 @@ def test_a_teacher_is_fitted_once_and_found_again(deit_train: Callable[..., Outc
     assert len(list((tmp_path / "logs/teachers").glob("*.safetensors"))) == 2
 
 
+@pytest.mark.slow
 def test_a_run_of_another_configuration_is_not_overwritten(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     deit_train(*TINY, "distill=none", "hydra.run.dir=out")
     before = (tmp_path / "out/run.json").read_bytes()
