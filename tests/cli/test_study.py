@@ -20,6 +20,9 @@ from deit.study.work import KEPT, PAGES, main
 PAGE = (ROOT / "docs/study.md").read_text()
 LOCAL = re.compile(r"(?<![\w.])/(?!github\.com)[a-z]+/\w+|[A-Z]:\\")
 """A path of one machine."""
+TINY = (
+    "data.train_fraction=0.25", "scale.depth=1", "scale.epochs=2", "teacher.fit.epochs=4", "teacher.nano_width=0.1",
+)  # fmt: skip
 
 
 def test_the_pages_show_what_the_runs_beside_them_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,12 +68,12 @@ def test_what_make_does_for_the_page_is_in_the_makefile() -> None:
 def test_the_commands_of_the_page_run(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     lines = [shlex.split(line)[1:] for line in re.findall(r"^python src/.*$", PAGE, re.MULTILINE)]
     assert [line[0] for line in lines] == ["src/train.py", "src/study.py"]
-    outcome = deit_train(*lines[0][1:], "scale.depth=1", "data.train_fraction=0.2")
+    outcome = deit_train(*lines[0][1:], *TINY)
     assert outcome.status == 0, outcome.said
     done = subprocess.run(
         [sys.executable, str(ROOT / lines[1][0]), *lines[1][1:]],
         cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "digits, 20 %: 8 runs, 2 seeds; " in done.stdout
+    assert "digits, 25 %: 8 runs, 2 seeds; " in done.stdout
     assert "| The student passes its teacher" in (tmp_path / "logs/study/study/study.md").read_text()
