@@ -131,6 +131,6 @@ def _reduced(content: bytes, name: str, *, upright: bool) -> Image.Image:
         pixels = np.asarray(image.convert("RGB"))
         return Image.fromarray(turned(pixels, orientation(image)) if upright else pixels)
     except SyntaxError:  # no JPEG
-        return decode(content, name)
+        return decode(content, name, upright=upright)
     except Exception as error:  # as above
         raise ImageError(f"{name}: cannot be decoded ({type(error).__name__}: {error})") from error

@@ -42,7 +42,7 @@ def main(arguments: Sequence[str], usage: str | None) -> None:
         request = parse(arguments)
         runs, damaged = read([request.folder])
         if damaged:
-            raise ConfigError(f"{damaged[0].name}: {damaged[0].reason}; delete it, or run it again")
+            raise ConfigError.of([f"{one.name}: {one.reason}; delete it, or run it again" for one in damaged])
         found = settings(runs)
         if request.keep:
             found = settings(kept(found))
