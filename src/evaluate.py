@@ -25,7 +25,7 @@ asked = request.taken(__doc__)
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(raw: DictConfig) -> None:
-    config, overrides = compose.resolve(raw), preflight.typed_overrides(HydraConfig.get())
+    config, overrides = compose.resolve(raw, trains=False), preflight.typed_overrides(HydraConfig.get())
     from deit.assessment.work import evaluate  # torch is imported only once something is evaluated
     from deit.report.evaluations import write
 

@@ -2,6 +2,7 @@
 
 import io
 import json
+import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -16,6 +17,7 @@ from timm.models.deit import VisionTransformerDistilled
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
+from conftest import ROOT
 from deit.assessment.request import V2, read
 from deit.assessment.work import evaluate
 from deit.config.errors import ConfigError, RunError
@@ -223,6 +225,23 @@ def test_folders_of_another_set_are_refused(site: Site, config: Callable[..., Co
     assert "none of the 1000 classes of sketch: " in refused(
         site, config, "sets=sketch", f"sketch={site.root.parent / V2['v2-top-images']}"
     )
+
+
+def test_to_be_measured_on_imagenet_needs_no_training_images(site: Site, tmp_path: Path) -> None:
+    for synset in SYNSETS:
+        save(tmp_path / "imagenet/val" / synset / "0.JPEG", photograph(0))
+
+    def typed(script: str, *words: str) -> subprocess.CompletedProcess[str]:
+        line = [sys.executable, ROOT / "src" / script, "data=imagenet", "data.root=imagenet", *words]
+        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+
+    done = typed("evaluate.py", f"checkpoint={site.checkpoint}", "data.workers=0", "output=out")
+    assert done.returncode == 0, done.stderr
+    found = of(json.loads((tmp_path / "out/evaluation.json").read_text()), "val")
+    assert (found["images"], found["networks"][0]["heads"]["class"]["acc1"]) == (1000, pytest.approx(0.1, abs=1e-6))
+    done = typed("train.py")
+    assert done.returncode == 2
+    assert "data.root=imagenet has no folder train/; pass data.root=<folder that holds train and val>" in done.stderr
 
 
 def test_images_that_have_been_renamed_have_no_real_labels(site: Site, config: Callable[..., Config]) -> None:

@@ -99,6 +99,21 @@ def test_imagenet_is_tested_on_val_and_needs_both_folders(tmp_path):
     assert sizes(open_dataset(settings(DataKind.imagenet, tmp_path))) == (20, 8, 8, "val")
 
 
+def test_imagenet_is_measured_on_with_val_alone(tmp_path):
+    alone = tree(tmp_path / "alone/val", each=4).parent
+    with pytest.raises(ConfigError, match="no folder train/"):
+        open_dataset(settings(DataKind.imagenet, alone))
+    found = open_dataset(settings(DataKind.imagenet, alone), trains=False)
+    assert (sizes(found), found.classes) == ((0, 8, 8, "val"), ("cat", "dog"))
+
+
+def test_imagenets_classes_are_those_of_train_where_it_is_there(tmp_path):
+    tree(tmp_path / "val", each=4)
+    tree(tmp_path / "train", ("ant", "cat", "dog"))
+    found = open_dataset(settings(DataKind.imagenet, tmp_path), trains=False)
+    assert (found.classes, found.val.labels.tolist()) == (("ant", "cat", "dog"), [1] * 4 + [2] * 4)
+
+
 def test_a_folder_that_is_no_data_set_is_refused_in_words(tmp_path):
     for kind in (DataKind.folder, DataKind.imagenet):
         with pytest.raises(ConfigError, match=r"pass data\.root="):

@@ -164,7 +164,7 @@ def settings(composed: Config, overrides: Sequence[str], own: Config | None) -> 
             one_device = replace(own.trainer, devices=1, num_nodes=1, strategy="auto", limit_batches=None)
             trainer = replace(one_device, **_typed("trainer", keys, composed.trainer))
     crop = composed.augment.eval_share if CROP in keys else None
-    problems = [*rules.data_are_there(replace(composed, data=data, trainer=trainer)), *_unsuited(trainer)]
+    problems = [*rules.data_are_there(replace(composed, data=data, trainer=trainer), trains=False), *_unsuited(trainer)]
     if problems:
         raise ConfigError.of(problems)
     return Settings(data, trainer, crop)

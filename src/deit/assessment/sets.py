@@ -55,7 +55,7 @@ def open_sets(request: Request, data: Data, subjects: Sequence[Subject]) -> list
         ConfigError: naming every set that is not there, not as it is published, or of other classes than the networks.
     """
     names = request.set_names
-    opened = open_dataset(data) if {*SPLITS, REAL} & set(names) else None
+    opened = open_dataset(data, trains=False) if {*SPLITS, REAL} & set(names) else None
     problems = []
     if opened is not None and (problem := _other_classes(opened, data, subjects[0])):
         problems.append(problem)

@@ -69,14 +69,14 @@ def _leaves(node: DictConfig, prefix: str = "") -> Iterator[str]:
             yield f"{prefix}{key}"
 
 
-def resolve(raw: DictConfig) -> Config:
-    """The typed configuration, all rules checked.
+def resolve(raw: DictConfig, *, trains: bool = True) -> Config:
+    """The typed configuration, all rules checked; trains: whether the data must have images to train on.
 
     Raises:
         ConfigError: naming every problem at once.
     """
     config = typed(raw)
-    if problems := rules.problems(config):
+    if problems := rules.problems(config, trains=trains):
         raise ConfigError.of(problems)
     return config
 

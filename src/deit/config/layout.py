@@ -22,6 +22,11 @@ UNPACK = {
 SPLIT_FOLDERS = {"train": ("train",), "val": ("val", "valid", "validation"), "test": ("test",)}
 
 
+def imagenet_splits(*, trains: bool) -> tuple[str, ...]:
+    """The splits that must have a folder below ImageNet's root: to measure on it, its validation images will do."""
+    return ("train", "val") if trains else ("val",)
+
+
 def split_folder(root: str | Path, split: str) -> Path | None:
     """The folder below ``root`` that holds ``split`` (train, val or test); None if there is none."""
     return next((Path(root) / name for name in SPLIT_FOLDERS[split] if (Path(root) / name).is_dir()), None)
@@ -51,9 +56,10 @@ def other_files(folder: Path) -> Counter[str]:
 
 
 @lru_cache(maxsize=64)  # asked once a rule and once a job of a sweep; a run does not outlive its data
-def class_names(root: str) -> tuple[str, ...]:
-    """Names of the classes below ``root`` in the order of their labels; empty if there are none."""
-    return tuple(path.name for path in class_folders(split_folder(root, "train") or Path(root)))
+def class_names(root: str, splits: tuple[str, ...] = ("train",)) -> tuple[str, ...]:
+    """Names of the classes in the order of their labels, of the first of ``splits`` that is there, else of ``root``."""
+    folders = (split_folder(root, split) for split in splits)
+    return tuple(path.name for path in class_folders(next(filter(None, folders), Path(root))))
 
 
 def folder_problems(root: str, *, need_splits: tuple[str, ...] = ()) -> Iterator[str]:
@@ -72,9 +78,9 @@ def folder_problems(root: str, *, need_splits: tuple[str, ...] = ()) -> Iterator
             yield f"data.root={root} has no folder {split}/; pass data.root=<folder that holds {wanted}>"
     # Where splits are prescribed, others are none of our business: ImageNet's test/ has no classes.
     present = {split: split_folder(root, split) for split in (need_splits or SPLIT_FOLDERS)}
-    if present["train"] is None and not need_splits:
+    if not need_splits and present["train"] is None:
         present = {"all": Path(root)}
-    expected = class_names(root)
+    expected = class_names(root, ("train", *need_splits))
     for folder in present.values():
         if folder is not None:
             yield from _split_problems(folder, expected)

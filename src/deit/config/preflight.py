@@ -35,6 +35,7 @@ from deit.config.notes import notes_of
 from deit.config.schema import OF_SWEEP
 
 EXIT_USER_ERROR = 2
+MEASURE_ONLY = ("evaluate",)  # scripts in src/ that need no images to train on
 MOST_JOBS = 10_000  # each is composed before the first one starts, in a tenth of a second or so
 
 
@@ -44,7 +45,7 @@ class Preflight(Callback):
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         with own_errors_end_the_program():
             given = typed_overrides(config.hydra)
-            problems, notes = check(config)
+            problems, notes = check(config, trains=config.hydra.job.name not in MEASURE_ONLY)
             problems += [*processes.problems(config), *folder_problems("hydra.run.dir", config.hydra.run.dir)]
             if config.init == OF_SWEEP and start_of(Path(config.hydra.run.dir)) is None:
                 problems.append(cells.no_origin(given))
@@ -78,13 +79,13 @@ def _unused_folder(config: DictConfig, unused: str, used: str) -> Iterator[str]:
         yield f"{unused} has no effect here; the folder is {used}=<folder>"
 
 
-def check(raw: DictConfig) -> tuple[list[str], list[str]]:
-    """Problems and notes of one composed configuration."""
+def check(raw: DictConfig, *, trains: bool = True) -> tuple[list[str], list[str]]:
+    """Problems and notes of one composed configuration; trains: whether images to train on must be there."""
     try:
         config = typed(raw)
     except (ConfigError, OmegaConfBaseException) as error:
         return [explain(error)], []
-    return rules.problems(config), notes_of(config)
+    return rules.problems(config, trains=trains), notes_of(config)
 
 
 def repeated(overrides: list[str]) -> list[str]:

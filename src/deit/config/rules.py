@@ -4,6 +4,7 @@ A problem says what is wrong, what was given, what is possible, and what to type
 """
 
 import importlib.util
+import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
@@ -179,14 +180,14 @@ def learning_rates_are_ordered(c: Config) -> Iterator[str]:
             )
 
 
-def data_are_there(c: Config) -> Iterator[str]:
+def data_are_there(c: Config, *, trains: bool = True) -> Iterator[str]:
     if c.data.kind in (DataKind.folder, DataKind.imagenet):
         if c.data.root is None:
             yield f"data={c.data.name} needs its folder; pass data.root=<folder with one folder a class>"
             return
-        splits = ("train", "val") if c.data.kind is DataKind.imagenet else ()
+        splits = layout.imagenet_splits(trains=trains) if c.data.kind is DataKind.imagenet else ()
         yield from layout.folder_problems(c.data.root, need_splits=splits)
-        found = len(layout.class_names(c.data.root))
+        found = len(layout.class_names(c.data.root, ("train", *splits)))
         if c.data.num_classes is not None and found > 1 and found != c.data.num_classes:
             yield (
                 f"data.root={c.data.root} has {found} class folders, but data.num_classes={c.data.num_classes};"
@@ -284,7 +285,6 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
     batch_divides,
     warmup_ends_before_training,
     learning_rates_are_ordered,
-    data_are_there,
     start_weights_exist,
     views_have_an_answer_of_their_own,
     labels_suit_the_loss,
@@ -294,6 +294,10 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
 )
 
 
-def problems(config: Config) -> list[str]:
-    """Everything that keeps ``config`` from being run, in words that the user can type back."""
-    return list(dict.fromkeys(text for rule in RULES for text in rule(config)))
+def problems(config: Config, *, trains: bool = True) -> list[str]:
+    """Everything that keeps ``config`` from being run, in words that the user can type back.
+
+    trains: False where nothing is trained, which needs held-out images alone.
+    """
+    found = itertools.chain.from_iterable(rule(config) for rule in RULES)
+    return list(dict.fromkeys([*found, *data_are_there(config, trains=trains)]))

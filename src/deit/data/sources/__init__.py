@@ -30,14 +30,19 @@ READERS: dict[DataKind, Callable[[Data], Parts]] = {
 }
 
 
-def open_dataset(data: Data) -> DataSet:
+def open_dataset(data: Data, *, trains: bool = True) -> DataSet:
     """Open the set that ``data`` names and split it; no image file is decoded yet.
+
+    Args:
+        data: What to open.
+        trains: False where held-out images alone are wanted: ImageNet's train/ is left alone, and is empty here.
 
     Raises:
         ConfigError: Files, folders or columns are missing or damaged, a split would be empty, or the
             set has another number of classes than ``data.num_classes``.
     """
-    parts = READERS[data.kind](data)
+    only_val = data.kind is DataKind.imagenet and not trains
+    parts = read_imagenet(data, trains=False) if only_val else READERS[data.kind](data)
     found = len(parts.classes)
     if data.num_classes is not None and data.num_classes != found:
         where = data.path if data.kind is DataKind.hf else data.root

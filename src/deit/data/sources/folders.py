@@ -11,15 +11,21 @@ from deit.data.sources.base import Parts
 from deit.data.sources.files import ImageFiles
 
 
-def read_imagenet(data: Data) -> Parts:
+def read_imagenet(data: Data, *, trains: bool = True) -> Parts:
     """``data.root`` with train/ and val/; val is what is tested on, the test labels were never published.
+
+    Args:
+        data: Where it lies.
+        trains: False: train/ need not be there and has no images, for its 1.3 million take their time to list.
 
     Raises:
         ConfigError: The folders are not there, or no class folders.
     """
-    root = _checked_root(data, need_splits=("train", "val"))
-    classes = layout.class_names(root)
-    return Parts(classes, _split(data, root, "train", classes), val=_split(data, root, "val", classes))
+    splits = layout.imagenet_splits(trains=trains)
+    root = _checked_root(data, need_splits=splits)
+    classes = layout.class_names(root, ("train", *splits))
+    parts = {split: _split(data, root, split, classes) for split in splits}
+    return Parts(classes, parts.get("train", ImageFiles([], np.array([], dtype=np.int64))), val=parts["val"])
 
 
 def read_folder(data: Data) -> Parts:
