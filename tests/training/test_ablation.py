@@ -9,7 +9,7 @@ from deit.config.schema import Config
 from deit.data.sources import DataSet, open_dataset
 from deit.training import optimizer
 from deit.training.modules import StudentModule
-from deit.training.run import build_module, keyed_data
+from deit.training.run import build_module, initial_student, keyed_data
 
 DEFAULT = ("distill=none", "augment=deit", "data.train_fraction=0.1", "scale.depth=2", "data.workers=0")
 SWITCHES = [
@@ -45,7 +45,7 @@ def observed(config: Config, dataset: DataSet) -> dict[str, object]:
     raw = next(iter(data.train_dataloader()))
     order = list(zip(raw.views.tolist(), raw.indices.tolist(), strict=True))
     batch = data.on_after_batch_transfer(raw, 0)
-    module = build_module(config, dataset, None)
+    module = build_module(config, dataset, initial_student(config, dataset), None)
     assert isinstance(module, StudentModule)
     fixed = torch.rand(4, 3, 28, 28, generator=torch.Generator().manual_seed(0))
     torch.manual_seed(1)

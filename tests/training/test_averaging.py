@@ -12,7 +12,7 @@ from deit.data.batches import EvalBatch
 from deit.data.sources import DataSet, open_dataset
 from deit.training.averaging import averaged
 from deit.training.modules import StudentModule
-from deit.training.run import build_module, make_student
+from deit.training.run import build_module, initial_student, make_student
 
 EMA = (*SMALL, "distill=none", "optim.ema=0.9")
 
@@ -51,7 +51,8 @@ def test_it_follows_a_training_is_measured_and_saved(
 def test_the_switch_decides_whose_accuracy_counts(config: Callable[..., Config], dataset: DataSet) -> None:
     batch = None
     for chosen in (False, True):
-        module = build_module(config(*EMA, f"optim.ema_chosen={chosen}"), dataset, None).eval()
+        settings = config(*EMA, f"optim.ema_chosen={chosen}")
+        module = build_module(settings, dataset, initial_student(settings, dataset), None).eval()
         assert isinstance(module, StudentModule)
         assert module.average is not None
         data = data_of(config(*SMALL), dataset)

@@ -12,7 +12,7 @@ from deit.config.errors import RunError
 from deit.config.schema import Config
 from deit.data.sources import open_dataset
 from deit.training.finite import FiniteLoss
-from deit.training.run import build_module
+from deit.training.run import build_module, initial_student
 
 
 def test_the_message_names_the_step_the_checkpoint_and_what_to_try(
@@ -20,7 +20,7 @@ def test_the_message_names_the_step_the_checkpoint_and_what_to_try(
 ) -> None:
     settings = config(*SMALL, "distill=none", "trainer.precision=bf16-mixed")
     dataset = open_dataset(settings.data)
-    module = build_module(settings, dataset, None)
+    module = build_module(settings, dataset, initial_student(settings, dataset), None)
     data = data_of(settings, dataset)
     steps = data.num_train_batches
     real = module.training_step

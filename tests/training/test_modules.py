@@ -16,7 +16,7 @@ from deit.data.sources import DataSet, open_dataset
 from deit.distillation import losses
 from deit.models.teachers import FrozenTeacher, build_teacher
 from deit.training.modules import DistillationModule, StudentModule
-from deit.training.run import build_module
+from deit.training.run import build_module, initial_student
 
 SMALL = ("data.train_fraction=0.1", "scale.depth=2", "optim.batch_size=16", "optim.epochs=2", "optim.warmup_epochs=0")
 
@@ -47,7 +47,7 @@ def data_of(config: Config, dataset: DataSet) -> KeyedData:
 
 
 def fitted(config: Config, dataset: DataSet, folder: Path, teacher: FrozenTeacher | None, steps: int = -1) -> Trainer:
-    module = build_module(config, dataset, teacher)
+    module = build_module(config, dataset, initial_student(config, dataset), teacher)
     trainer = Trainer(
         max_epochs=config.optim.epochs,
         max_steps=steps,
@@ -77,7 +77,7 @@ def test_the_loss_is_the_papers_equation(
 ) -> None:
     settings = config(*SMALL, f"distill={method}", f"distill.token={token}", "model.drop_path=0")
     teacher = random_teacher(settings)
-    module = build_module(settings, dataset, teacher)
+    module = build_module(settings, dataset, initial_student(settings, dataset), teacher)
     assert isinstance(module, DistillationModule)
     recorded: dict[str, torch.Tensor] = {}
     monkeypatch.setattr(module, "record", lambda batch, values: recorded.update(values))
@@ -99,7 +99,7 @@ def test_the_loss_is_the_papers_equation(
 
 def test_without_a_teacher_two_heads_both_learn_the_labels(config: Callable[..., Config], dataset: DataSet) -> None:
     settings = config(*SMALL, "distill=none", "distill.token=true", "model.drop_path=0")
-    module = build_module(settings, dataset, None)
+    module = build_module(settings, dataset, initial_student(settings, dataset), None)
     assert type(module) is StudentModule
     module.record = lambda batch, values: None  # type: ignore[method-assign]
     batch = first_batch(settings, dataset)
@@ -217,7 +217,8 @@ def test_the_same_run_twice_is_the_same_to_the_bit(
 
 
 def test_a_students_heads_are_scored_apart_and_fused(config: Callable[..., Config], dataset: DataSet) -> None:
-    module = build_module(config(*SMALL, "distill=none", "distill.token=true"), dataset, None).eval()
+    settings = config(*SMALL, "distill=none", "distill.token=true")
+    module = build_module(settings, dataset, initial_student(settings, dataset), None).eval()
     data = data_of(config(*SMALL), dataset)
     batch = data.on_after_batch_transfer(next(iter(data.val_dataloader())), 0)
     assert isinstance(batch, EvalBatch)

@@ -15,7 +15,7 @@ from deit.config.schema import Config
 from deit.data.batches import EvalBatch
 from deit.data.datamodule import KeyedData
 from deit.data.sources import DataSet, open_dataset
-from deit.training.run import build_module
+from deit.training.run import build_module, initial_student
 from deit.training.showcase import Showcase, samples_table
 
 
@@ -27,7 +27,7 @@ def dataset(config: Callable[..., Config]) -> DataSet:
 def measured(config: Config, dataset: DataSet, folder: Path, **settings: object) -> tuple[Showcase, dict[str, float]]:
     """The showcase and the metrics of an untrained student."""
     teacher = random_teacher(config) if config.teacher.name != "none" else None
-    module, data = build_module(config, dataset, teacher), data_of(config, dataset)
+    module, data = build_module(config, dataset, initial_student(config, dataset), teacher), data_of(config, dataset)
     showcase = Showcase(data)
     quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
     trainer = Trainer(

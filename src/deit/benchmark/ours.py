@@ -25,7 +25,7 @@ from deit.training.csvlog import MetricsFile
 from deit.training.folder import RunFolder
 from deit.training.modules import DistillationModule, StudentModule
 from deit.training.preemption import watched
-from deit.training.run import build_module, keyed_data
+from deit.training.run import build_module, initial_student, keyed_data
 from deit.training.trainer import run_trainer
 
 # Pixels of a batch, where only the scale says how large it is: enough to keep a device busy, few enough for seconds.
@@ -145,7 +145,7 @@ def taught(config: Config, dataset: DataSet, data: FixedBatch, folder: Path) -> 
     """
     network = teachers.untrained(config, num_classes=data.num_classes)
     teacher = FrozenTeacher(network, config.teacher.name)
-    live, replayed = (build_module(config, dataset, teacher) for _ in range(2))
+    live, replayed = (build_module(config, dataset, initial_student(config, dataset), teacher) for _ in range(2))
     assert isinstance(replayed, DistillationModule)
     bank = answers(config, data, folder)
     replayed.targets = BankTargets(bank, teacher, BankMode.replay)

@@ -15,7 +15,7 @@ from deit.data.sources import open_dataset
 from deit.evaluation.throughput import Spent
 from deit.training import optimizer, probe
 from deit.training.modules import StudentModule
-from deit.training.run import build_module, configure_torch
+from deit.training.run import build_module, configure_torch, initial_student
 from deit.training.trainer import plain_trainer
 
 ABOUT = """\
@@ -34,8 +34,8 @@ def benchmark(config: Config, request: Request) -> Result:
     dataset = open_dataset(config.data)
     device = probe.device_of(config)
     data = ours.FixedBatch(config, dataset)
-    bare = bare_step(config, build_module(config, dataset, None), data)
-    managed = ours.TrainerSteps(config, build_module(config, dataset, None), data)
+    bare = bare_step(config, build_module(config, dataset, initial_student(config, dataset), None), data)
+    managed = ours.TrainerSteps(config, build_module(config, dataset, initial_student(config, dataset), None), data)
     candidates = [
         Candidate(BARE, timed(bare, device)),
         Candidate(TRAINER, managed.measure),

@@ -23,7 +23,7 @@ from deit.models.students import Student
 from deit.models.teachers import Ensemble
 from deit.training import probe, teachers
 from deit.training.modules import StudentModule
-from deit.training.run import build_module, configure_torch, make_student
+from deit.training.run import build_module, configure_torch, initial_student, make_student
 
 ABOUT = """\
 Training steps on one batch in memory, no loading. The official loop is the official engine's without a teacher:
@@ -52,7 +52,8 @@ def benchmark(config: Config, request: Request) -> Result:
     data = ours.FixedBatch(config, dataset)
     size, alone = len(data.raw.labels), ours.untaught(config)
     loops = _official(alone, data) | _official_taught(config, data)
-    modules: dict[str, tuple[Config, StudentModule]] = {NO_TEACHER: (alone, build_module(alone, dataset, None))}
+    untaught = build_module(alone, dataset, initial_student(alone, dataset), None)
+    modules: dict[str, tuple[Config, StudentModule]] = {NO_TEACHER: (alone, untaught)}
     with tempfile.TemporaryDirectory() as folder:
         if config.distill.active:
             found = ours.taught(config, dataset, data, Path(folder) / "bank")

@@ -19,7 +19,7 @@ from deit.doctor.verdicts import Unmet, Verdict, not_checked, ok, problem, warni
 from deit.models.teachers import FrozenTeacher
 from deit.training import faults, optimizer, probe, teachers
 from deit.training.plan import parts
-from deit.training.run import build_module, configure_torch
+from deit.training.run import build_module, configure_torch, initial_student
 from deit.training.trainer import plain_trainer
 
 MOST = 2**14  # images; beyond the batches that DeiT is trained with on one device
@@ -55,7 +55,7 @@ class Step:
         self.config, self.device = config, device
         network = teachers.untrained(config, num_classes=len(dataset.classes)) if config.uses_teacher else None
         teacher = None if network is None else FrozenTeacher(network, config.teacher.name).to(device)
-        self.module = build_module(config, dataset, teacher).to(device).train()
+        self.module = build_module(config, dataset, initial_student(config, dataset), teacher).to(device).train()
         self.module.trainer = plain_trainer(trainer, epochs=1, what="")  # which it asks for the number of devices
         self.optimizer, _ = optimizer.build(self.module, config.optim, steps_per_epoch=1)
         data, _, _ = parts(config, dataset)

@@ -81,10 +81,10 @@ def suited(config: Config, dataset: DataSet) -> Config:
 
 def _train(config: Config, run: RunFolder, dataset: DataSet, signals: Signals) -> float:
     configure_torch(config)
-    checkpoint, step = _beginning(config, run)  # first, like the data: a mistake is told before a teacher is fitted
-    data = keyed_data(config, dataset)
-    teacher = teachers.obtain(config, dataset)
-    module = build_module(config, dataset, teacher)
+    # First what can be wrong, like the data: a mistake is told before a teacher is fitted.
+    checkpoint, step = _beginning(config, run)
+    data, student = keyed_data(config, dataset), initial_student(config, dataset)
+    module = build_module(config, dataset, student, teachers.obtain(config, dataset))
     opened = loggers.build(config, run, data, step=step)
     closing = Closing(config, run, data)
     extra = [*_checks(config, module, data), closing, Description(config, dataset), *loggers.showcases(opened)]
@@ -124,8 +124,12 @@ def configure_torch(config: Config) -> None:
     logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
 
 
-def build_module(config: Config, dataset: DataSet, teacher: FrozenTeacher | None) -> StudentModule:
-    """The student with fresh weights, or those of ``init``, and how it learns."""
+def initial_student(config: Config, dataset: DataSet) -> Student:
+    """The student with the seed's fresh weights, or those of ``init``.
+
+    Raises:
+        ConfigError: if it cannot be built at this image size, or ``init`` is of another form.
+    """
     seed_everything(config.seed, workers=True, verbose=False)
     student = make_student(config, num_classes=len(dataset.classes))
     if config.init is not None:
@@ -133,6 +137,11 @@ def build_module(config: Config, dataset: DataSet, teacher: FrozenTeacher | None
         log.info(f"init {config.init}: {report.summary()}")
     if config.trainer.channels_last:
         student.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] - torch's stub forgets it
+    return student
+
+
+def build_module(config: Config, dataset: DataSet, student: Student, teacher: FrozenTeacher | None) -> StudentModule:
+    """How the student learns."""
     if not config.distill.active:
         module = StudentModule(student, config.optim, seed=config.seed, fusion=config.distill.fusion, teacher=teacher)
     else:
