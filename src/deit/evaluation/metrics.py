@@ -34,4 +34,4 @@ def agreement(scores: Tensor, others: Tensor) -> Tensor:
 
 def chance(labels: Tensor, num_classes: int) -> float:
     """Accuracy in percent of always naming the most frequent class of (n,) ``labels``."""
-    return float(torch.bincount(labels, minlength=num_classes).max()) / len(labels) * 100
+    return 100 * float(torch.bincount(labels, minlength=num_classes).max()) / len(labels)

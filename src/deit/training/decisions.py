@@ -74,7 +74,7 @@ class TeacherCheck(Callback):
         """
         right, total = measured(self.decisions, self.data, pl_module.device, limit=self.limit)
         sums = trainer.strategy.reduce(torch.tensor([right, total], device=pl_module.device), reduce_op="sum")
-        accuracy = float(sums[0] / sums[1])
+        accuracy = float(sums[0]) / float(sums[1])  # in float64, like chance: rounding lets none through
         guess = metrics.chance(torch.from_numpy(self.data.dataset.val.labels), self.data.num_classes)
         log.info(
             f"teacher {self.decisions.teacher.name}: {accuracy:.2f} % of the validation images (chance: {guess:.2f} %)"
