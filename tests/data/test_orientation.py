@@ -187,6 +187,27 @@ def test_images_as_stored_keep_the_identities_that_they_had(
     assert turned_hash != stored_hash
 
 
+@pytest.mark.parametrize("embedded", [True, False], ids=["bytes", "paths"])
+def test_a_table_of_hugging_face_is_turned_too(embedded: bool, config: Callable[..., Config], tmp_path: Path) -> None:
+    datasets = pytest.importorskip("datasets", reason="the extra is not installed: pip install 'deit[hf]'")
+    contents = [encoded(photo(), "JPEG", exif=exif(orientation)) for orientation in (*ALL, *ALL)]
+    files = [tmp_path / f"{number}.jpg" for number in range(len(contents))]
+    for file, content in zip(files, contents, strict=True):
+        file.write_bytes(content)
+    images = [{"bytes": content, "path": None} for content in contents] if embedded else list(map(str, files))
+    table = datasets.Dataset.from_dict({"image": images, "label": [0, 1] * 8}).cast_column("image", datasets.Image())
+    table.save_to_disk(tmp_path / "table")
+    for upright in (True, False):
+        made = config("data=hf", f"data.path={tmp_path / 'table'}", f"data.upright={str(upright).lower()}")
+        source = open_dataset(made.data).train.source
+        for number, content in enumerate(contents):
+            image = Image.open(BytesIO(content))
+            expected = np.asarray(ImageOps.exif_transpose(image) if upright else image)
+            picture = source.picture(number)
+            for pixels in (np.asarray(source.image(number)), picture.rows(0, picture.height)):
+                assert np.array_equal(pixels, expected)
+
+
 def test_a_persons_own_files_are_turned_and_published_sets_are_not(config: Callable[..., Config]) -> None:
     for own in ("folder", "hf"):
         assert config(f"data={own}").data.upright
