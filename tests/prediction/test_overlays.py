@@ -1,8 +1,12 @@
 """Attention lies on the photograph where the network looked, and its picture shows everything that was said."""
 
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import pytest
 import torch
+from matplotlib import font_manager
 from PIL import Image
 
 from deit.config.material import Data
@@ -91,6 +95,23 @@ def test_long_names_are_wrapped_within_their_width_and_lose_no_letter(width: int
     assert "".join(lines).replace(" ", "") == LONG.replace(" ", "")
     assert all(lines)
     assert wrapped("a_b c-d", font(16), 10_000) == ["a_b c-d"]
+
+
+def test_letters_that_matplotlibs_font_lacks_are_drawn_with_an_installed_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(matplotlib.get_data_path()) / "fonts/ttf"
+    stix = str(folder / "STIXSizOneSymReg.ttf")
+    lacking = "\u23b0"  # half of a brace
+    installed = [str(folder / "missing.ttf"), str(folder / "cmb10.ttf"), stix]
+    monkeypatch.setattr(font_manager, "findSystemFonts", lambda: installed)
+    font.cache_clear()
+    assert [Path(str(font(16, text=text).path)).name for text in ("ä β", lacking)] == [
+        "DejaVuSans.ttf",
+        Path(stix).name,
+    ]
+    monkeypatch.setattr(font_manager, "findSystemFonts", list)
+    font.cache_clear()
+    assert Path(str(font(16, text=lacking).path)).name == "DejaVuSans.ttf", "boxes, and no error"
+    font.cache_clear()
 
 
 def test_of_a_long_path_the_end_is_shown() -> None:

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import matplotlib
 import numpy as np
+from matplotlib import font_manager
+from matplotlib.ft2font import FT2Font
 from PIL import Image, ImageDraw, ImageFont
 
 from deit.config.errors import printable
@@ -24,10 +26,24 @@ BAR_HEIGHT = 6
 
 
 @cache
-def font(size: int, *, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """matplotlib's own font, which has the letters of most alphabets."""
-    folder = Path(matplotlib.get_data_path()) / "fonts/ttf"
-    return ImageFont.truetype(str(folder / f"DejaVuSans{'-Bold' if bold else ''}.ttf"), size)
+def font(size: int, *, bold: bool = False, text: str = "") -> ImageFont.FreeTypeFont:
+    """matplotlib's own font, which has the letters of most alphabets; else an installed one with those of ``text``."""
+    own = str(Path(matplotlib.get_data_path()) / f"fonts/ttf/DejaVuSans{'-Bold' if bold else ''}.ttf")
+    letters = {ord(letter) for letter in text}
+    if letters <= _letters(own):
+        return ImageFont.truetype(own, size)
+    installed = sorted(font_manager.findSystemFonts(), key=lambda file: ("Regular" not in file, file))
+    return ImageFont.truetype(next((file for file in installed if letters <= _letters(file)), own), size)
+
+
+@cache
+def _letters(file: str) -> frozenset[int]:
+    """What a font has, as code points; nothing where it cannot be read, or not be drawn in any size, as emoji."""
+    try:
+        face = FT2Font(file)
+    except (RuntimeError, OSError):
+        return frozenset()
+    return frozenset(face.get_charmap()) if face.scalable else frozenset()
 
 
 def panel(answer: Answer, look: Look) -> Image.Image:
@@ -38,13 +54,14 @@ def panel(answer: Answer, look: Look) -> Image.Image:
         tiles[name] = overlay(look.photo, on_photo)
     columns = max(len(tiles), len(answer.heads))
     pitch = max(NARROWEST, look.photo.width) + GAP
-    title = shortened(printable(answer.image), font(TITLE, bold=True), columns * pitch - GAP)
+    face = font(TITLE, bold=True, text=f"…{printable(answer.image)}")
+    title = shortened(printable(answer.image), face, columns * pitch - GAP)
     legends = [_legend(head, guesses, pitch - GAP) for head, guesses in answer.heads.items()]
     below = MARGIN + TITLE + GAP + LINE + look.photo.height + GAP
     size = (2 * MARGIN + columns * pitch - GAP, below + LINE + GAP + max(one.height for one in legends) + MARGIN)
     picture = Image.new("RGB", size, "white")
     draw = ImageDraw.Draw(picture)
-    draw.text((MARGIN, MARGIN), title, INK, font(TITLE, bold=True), anchor="lt")
+    draw.text((MARGIN, MARGIN), title, INK, face, anchor="lt")
     for number, (name, tile) in enumerate(tiles.items()):
         x = MARGIN + number * pitch
         draw.text((x, MARGIN + TITLE + GAP), name, FAINT, font(TEXT), anchor="lt")
@@ -67,7 +84,8 @@ def _scale(picture: Image.Image, draw: ImageDraw.ImageDraw, top: int) -> None:
 def _legend(head: str, guesses: Sequence[Guess], width: int) -> Image.Image:
     """A head's classes with bars as long as they are probable; long names take several lines."""
     share = round(font(TEXT).getlength("100.0 %")) + GAP
-    rows = [(wrapped(printable(guess.name), font(TEXT), width - share), guess.probability) for guess in guesses]
+    face = font(TEXT, text="".join(printable(guess.name) for guess in guesses))
+    rows = [(wrapped(printable(guess.name), face, width - share), guess.probability) for guess in guesses]
     height = LINE + 8 + sum(len(lines) * LINE + BAR_HEIGHT + 10 for lines, _ in rows)
     picture = Image.new("RGB", (width, height), "white")
     draw = ImageDraw.Draw(picture)
@@ -76,7 +94,7 @@ def _legend(head: str, guesses: Sequence[Guess], width: int) -> Image.Image:
     for lines, probability in rows:
         draw.text((width, y), f"{probability:.1%}".replace("%", " %"), INK, font(TEXT), anchor="rt")
         for line in lines:
-            draw.text((0, y), line, INK, font(TEXT), anchor="lt")
+            draw.text((0, y), line, INK, face, anchor="lt")
             y += LINE
         draw.rectangle((0, y, width - 1, y + BAR_HEIGHT - 1), "#e8eaec")
         if (length := round(probability * width)) > 0:
