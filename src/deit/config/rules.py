@@ -4,7 +4,6 @@ A problem says what is wrong, what was given, what is possible, and what to type
 """
 
 import importlib.util
-import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
@@ -295,9 +294,6 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
 
 
 def problems(config: Config, *, trains: bool = True) -> list[str]:
-    """Everything that keeps ``config`` from being run, in words that the user can type back.
-
-    trains: False where nothing is trained, which needs held-out images alone.
-    """
-    found = itertools.chain.from_iterable(rule(config) for rule in RULES)
+    """Everything that keeps ``config`` from being run, as one would type it; trains: whether it needs training images."""
+    found = [text for rule in RULES for text in rule(config)]
     return list(dict.fromkeys([*found, *data_are_there(config, trains=trains)]))
