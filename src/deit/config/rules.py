@@ -294,6 +294,6 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
 
 
 def problems(config: Config, *, trains: bool = True) -> list[str]:
-    """Everything that keeps ``config`` from being run, as one would type it; trains: whether it needs training images."""
+    """Everything that keeps ``config`` from being run, in words to type back; trains: whether it needs train images."""
     found = [text for rule in RULES for text in rule(config)]
     return list(dict.fromkeys([*found, *data_are_there(config, trains=trains)]))
