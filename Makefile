@@ -57,7 +57,7 @@ FASHION ?= data=fashion_mnist data.download=true
 CIFAR10 ?= data=cifar10 data.download=true
 GRID = $(BIN)/python src/train.py resources=local_parallel -m experiment=study/$(1) hydra.sweep.dir=logs/study/$(2)_$(1) $(3)
 
-study-runs: setup ## the study's runs from nothing, hours on two cores; stopped and started again it goes on
+study-runs: setup ## the study's runs from nothing, under three hours on two cores; stopped and started again it goes on
 	$(call GRID,little,fashion_mnist,$(FASHION))
 	$(call GRID,little,cifar10,$(CIFAR10))
 	$(call GRID,full,fashion_mnist,$(FASHION))
