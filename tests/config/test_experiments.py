@@ -90,6 +90,7 @@ def test_transfer_has_the_rates_of_the_issues(official: Callable[..., Config]) -
     inat = official("transfer_inat2018")
     assert (inat.optim.peak_lr, inat.optim.epochs, inat.augment.erasing) == (pytest.approx(7.5e-5), 360, 0.1)
     assert inat.model.drop_path == 0.1
+    assert official("transfer_cifar100").optim.peak_lr == 5e-6
     assert not official("transfer_flowers102").data.own_val
 
 
@@ -102,4 +103,7 @@ def test_deit_iii_has_its_own_recipe(official: Callable[..., Config]) -> None:
     assert official("deit3_s").optim.peak_lr == 4e-3
     tuned = official("deit3_finetune")
     assert (tuned.optim.peak_lr, tuned.optim.weight_decay, tuned.augment.smoothing) == (1e-5, 0.1, 0.1)
-    assert tuned.augment.repeats == 1
+    assert (tuned.augment.repeats, tuned.augment.erasing) == (1, 0)
+    assert official("deit3_finetune", "resolution.pixels=384").model.drop_path == 0.15
+    assert official("deit3_finetune", "resolution=320").model.drop_path == 0.15, "the nearest published size"
+    assert official("deit3_finetune", "model=deit3_m").model.drop_path == 0.1, "nothing is published for M"

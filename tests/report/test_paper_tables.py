@@ -68,6 +68,26 @@ def test_no_two_cells_are_the_same_figure_of_the_same_run(table: Table) -> None:
     assert len(asked) - len(set(asked)) == (1 if table.name == "table8" else 0)
 
 
+def test_what_no_source_states_is_unconfirmed() -> None:
+    levels = {
+        TABLES["figure3"].rows[row].label: (cell.paper, cell.unconfirmed)
+        for row, column, cell in TABLES["figure3"].cells()
+        if column == 0
+    }
+    assert levels == {
+        "300": (81.8, False),
+        "400": (82.2, False),
+        "500": (82.2, True),
+        "800": (82.2, True),
+        "1000": (82.2, True),
+    }
+
+
+def test_two_class_tokens_are_compared_as_they_were_learnt() -> None:
+    figures = {cell.paper: cell.figure for _, _, cell in TABLES["token_cosine"].cells() if cell.paper is not None}
+    assert figures == {0.06: "token_cosine/input", 0.93: "token_cosine/output", 0.999: "token_cosine/input"}
+
+
 RECIPES = [
     (("official/deit_ti",), "table3", 72.2),
     (("official/deit_s_soft_no_token",), "table3", 79.8),

@@ -16,6 +16,7 @@ from deit.config import resources, rules, targets
 from deit.config.errors import ConfigError
 from deit.config.execution import epochs_at_scale
 from deit.config.mistakes import known_keys, unknown_key
+from deit.config.network import deit3_finetuned_drop_path
 from deit.config.own_data import published_student
 from deit.config.schema import Config
 
@@ -40,7 +41,10 @@ def register() -> None:
     """Make the root dataclass the type of every YAML file, and have all checked; call it before Hydra composes any."""
     targets.check_everything()
     ConfigStore.instance().store(name="schema", node=Config)
-    for called in (epochs_at_scale, resources.cpus_for, resources.gpus_for, resources.minutes, published_student):
+    for called in (
+        *(epochs_at_scale, published_student, deit3_finetuned_drop_path),
+        *(resources.cpus_for, resources.gpus_for, resources.minutes),
+    ):
         OmegaConf.register_new_resolver(called.__name__, called, replace=True)
 
 

@@ -15,6 +15,25 @@ from deit.config.values import MOST, Choice, not_positive, outside
 
 PAPER_HEAD_DIM = 64  # Table 1: the same for all sizes
 PAPER_DEPTH = 12  # Table 1
+PAPER_SIDE = 224  # pixels
+
+# Stochastic depth of DeiT III's fine-tuning by pixels, of each model (README_revenge.md of the official code).
+DEIT3_FINETUNED_DROP_PATH = {"deit3_s": {384: 0.0}, "deit3_b": {224: 0.2, 384: 0.15}, "deit3_l": {224: 0.45, 384: 0.4}}
+UNPUBLISHED_DROP_PATH = 0.1  # DeiT III-M: as in experiment=official/deit3_m
+
+
+def deit3_finetuned_drop_path(model: str, paper_pixels: int | None, pixels: int | None) -> float:
+    """Return the stochastic depth rate at which the official code fine-tunes a DeiT III; YAML calls it.
+
+    A size that is not published gets the rate of the nearest one that is.
+
+    Args:
+        model: Name of the student.
+        paper_pixels, pixels: As in `Resolution`.
+    """
+    side = pixels or paper_pixels or PAPER_SIDE
+    rates = DEIT3_FINETUNED_DROP_PATH.get(model)
+    return UNPUBLISHED_DROP_PATH if rates is None else rates[min(rates, key=lambda published: abs(published - side))]
 
 
 class Family(Choice):
