@@ -44,6 +44,7 @@ def set_record(images: ImageSet, subjects: Sequence[Subject], answers: Sequence[
     return {
         "name": images.name,
         "title": images.title,
+        "origin": images.origin,
         "images": int(truth.counts.sum()),
         "of": len(images.split),
         "num_classes": images.num_classes,

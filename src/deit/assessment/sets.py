@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from deit.assessment.new_images import open_new
 from deit.assessment.request import SPLITS, V2, Request
 from deit.assessment.subjects import Subject
 from deit.config import layout
@@ -41,6 +42,8 @@ class ImageSet:
     """The classes that a decision may fall on, ascending; None: all."""
     allowed: tuple[frozenset[int], ...] | None = None
     """For each image of the split, what is right instead of its label; without any it does not count. None: labels."""
+    origin: str = ""
+    """Which images they are of all that are there; "" where the title says it."""
 
     @property
     def num_classes(self) -> int:
@@ -48,14 +51,24 @@ class ImageSet:
         return len(self.classes if self.among is None else self.among)
 
 
-def open_sets(request: Request, data: Data, subjects: Sequence[Subject]) -> list[ImageSet]:
+def open_sets(
+    request: Request, data: Data, subjects: Sequence[Subject], *, trained_by: str | None = None, are_new: bool = False
+) -> list[ImageSet]:
     """The sets that are asked for; no image is decoded yet.
+
+    Args:
+        request: Which sets.
+        data: Where the first ones are.
+        subjects: The networks.
+        trained_by: The run whose own data ``data`` are; None for data of none.
+        are_new: Whether all images of ``data`` are measured, because none of the networks was trained on any.
 
     Raises:
         ConfigError: naming every set that is not there, not as it is published, or of other classes than the networks.
     """
     names = request.set_names
-    opened = open_dataset(data, trains=False) if {*SPLITS, REAL} & set(names) else None
+    divided = {REAL} if are_new else {*SPLITS, REAL}
+    opened = open_dataset(data, trains=False) if divided & set(names) else None
     problems = []
     if opened is not None and (problem := _other_classes(opened, data, subjects[0])):
         problems.append(problem)
@@ -66,11 +79,12 @@ def open_sets(request: Request, data: Data, subjects: Sequence[Subject]) -> list
     found: dict[str, ImageSet] = {}
     for name in names:
         try:
-            one = (
-                _own(name, data, opened)
-                if opened is not None and name in (*SPLITS, REAL)
-                else _kin(name, request, data)
-            )
+            if are_new and name in SPLITS:
+                one = _new(name, data, subjects[0])
+            elif opened is not None and name in (*SPLITS, REAL):
+                one = _own(name, data, opened, trained_by)
+            else:
+                one = _kin(name, request, data)
             found.setdefault(one.name, one)  # of ImageNet val is the test too
         except ConfigError as error:
             problems.append(str(error))
@@ -102,13 +116,20 @@ def _not_imagenet(names: Sequence[str], subject: Subject) -> list[str]:
     ]
 
 
-def _own(name: str, data: Data, opened: DataSet) -> ImageSet:
+def _new(name: str, data: Data, subject: Subject) -> ImageSet:
+    """All images of the data, or of its split."""
+    split, origin = open_new(name, data, subject)
+    return ImageSet(name, f"{data.name}, {name}", split, subject.trained.classes, origin=origin)
+
+
+def _own(name: str, data: Data, opened: DataSet, trained_by: str | None) -> ImageSet:
     """A split of the data, or its validation images with other labels."""
     if name == REAL:
         return _real(data, opened)
     split = opened.val if name == VAL else opened.test
     called = VAL if name == VAL else opened.test_split
-    return ImageSet(called, f"{data.name}, {called}", split, opened.classes)
+    origin = "" if trained_by is None else f"the {called} split of {trained_by}'s own data"
+    return ImageSet(called, f"{data.name}, {called}", split, opened.classes, origin=origin)
 
 
 def _real(data: Data, opened: DataSet) -> ImageSet:

@@ -16,13 +16,14 @@ import torch
 from lightning.fabric import Fabric
 from lightning.fabric.strategies.ddp import DDPStrategy
 
-from deit.assessment import results
+from deit.assessment import held_out, results
 from deit.assessment.measuring import Answers, Measure
 from deit.assessment.request import Request, Settings, settings
 from deit.assessment.sets import ImageSet, open_sets
 from deit.assessment.subjects import Subject, own_config, read_subjects, refuse_other_images, refuse_other_turns
 from deit.config.errors import RunError
 from deit.config.execution import Trainer
+from deit.config.material import DataKind
 from deit.config.schema import Config
 from deit.training.folder import environment, write_atomically
 from deit.training.trainer import refuse_missing_devices
@@ -53,7 +54,8 @@ def evaluate(request: Request, composed: Config, overrides: Sequence[str], typed
         refuse_other_turns(subjects)
     chosen = settings(composed, overrides, own_config(subjects))
     refuse_missing_devices(replace(composed, trainer=chosen.trainer))
-    sets = open_sets(request, chosen.data, subjects)
+    keys = [override.lstrip("+").partition("=")[0] for override in overrides]
+    chosen, sets = open_measured(request, chosen, subjects, keys)
     fabric = _devices(chosen.trainer, typed)
     try:
         record, answers = _measured(fabric, request, chosen, subjects, sets)
@@ -75,6 +77,29 @@ def evaluate(request: Request, composed: Config, overrides: Sequence[str], typed
     record["command"] = list(typed)
     _write(folder, record, sets, subjects, answers)
     return folder
+
+
+def open_measured(
+    request: Request, chosen: Settings, subjects: Sequence[Subject], typed: Sequence[str]
+) -> tuple[Settings, list[ImageSet]]:
+    """Return the settings, with a run's own split where its own data are asked for, and the sets to measure.
+
+    typed: keys of the overrides.
+    """
+    runs = held_out.trained_on(subjects, chosen.data)
+    chosen = replace(chosen, data=held_out.with_own_split(chosen.data, runs, typed))
+    are_new = held_out.are_new(chosen.data, runs)
+    if are_new:
+        held_out.refuse_split_settings(typed)
+    owner = runs[0].source if runs else None
+    sets = open_sets(request, chosen.data, subjects, trained_by=owner, are_new=are_new)
+    for images in sets if chosen.data.kind is DataKind.folder else ():
+        held_out.refuse_trained_images([one for one in subjects if one not in runs], images.split)
+    if not are_new:
+        return chosen, sets
+    unknown = ", ".join(one.source for one in subjects if one.trained.config is None)
+    doubt = f"; {unknown} does not record its training images, be sure that these are none" if unknown else ""
+    return chosen, [replace(images, origin=images.origin + doubt) for images in sets]
 
 
 class _Asked(NamedTuple):

@@ -112,9 +112,8 @@ def ensemble_has_members(c: Config) -> Iterator[str]:
 
 
 def teacher_knows_the_classes(c: Config) -> Iterator[str]:
-    if not c.uses_teacher or c.num_classes is None:
-        return
-    if c.teacher_source is TeacherSource.pretrained and c.teacher.num_classes not in (None, c.num_classes):
+    is_published = c.uses_teacher and c.teacher_source is TeacherSource.pretrained
+    if is_published and c.num_classes is not None and c.teacher.num_classes not in (None, c.num_classes):
         yield (
             f"teacher={c.teacher.name} predicts {c.teacher.num_classes} classes, data={c.data.name} has"
             f" {c.num_classes}; pass teacher.source=fit to train one on these data,"
@@ -184,6 +183,8 @@ def data_are_there(c: Config, *, trains: bool = True) -> Iterator[str]:
         if c.data.root is None:
             yield f"data={c.data.name} needs its folder; pass data.root=<folder with one folder a class>"
             return
+        if c.data.kind is DataKind.folder and not trains and Path(c.data.root).is_dir():
+            return  # the network that is measured brings the classes
         splits = layout.imagenet_splits(trains=trains) if c.data.kind is DataKind.imagenet else ()
         yield from layout.folder_problems(c.data.root, need_splits=splits)
         found = len(layout.class_names(c.data.root, ("train", *splits)))

@@ -220,7 +220,8 @@ def _counts(images: ImageSet) -> str:
     classes = f"{images.num_classes:,} classes"
     if images.classes_with_images < images.num_classes:
         classes = f"{images.classes_with_images:,} of {classes} have any"
-    return f"{images.images:,} images{left_out}, {classes}"
+    origin = f": {images.origin}" if images.origin else ""
+    return f"{images.images:,} images{left_out}, {classes}{origin}"
 
 
 def _about(evaluation: Evaluation) -> str:

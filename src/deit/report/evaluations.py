@@ -78,6 +78,8 @@ class ImageSet:
 
     name: str
     title: str
+    origin: str
+    """Which images they are of all that are there; "" where nothing is to be said."""
     images: int
     of: int
     num_classes: int
@@ -196,6 +198,7 @@ def _image_set(record: Json) -> ImageSet:
     return ImageSet(
         name=printable(record["name"]),
         title=printable(record["title"]),
+        origin=printable(record.get("origin", "")),
         images=_whole(record["images"]),
         of=_whole(record["of"]),
         num_classes=_whole(record["num_classes"]),
