@@ -222,6 +222,10 @@ def test_the_commands_that_evaluate_run_or_are_composed(deit_train: Callable[...
         outcome = deit_train(*TINY, "distill=none", f"hydra.run.dir=logs/runs/{name}")
         assert outcome.status == 0, outcome.said
     assert len(EVALUATIONS) >= 5
+    for label in range(10):
+        file = tmp_path / f"new/{label}/a.png"
+        file.parent.mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(file)
     for command in EVALUATIONS:
         composed = any(word in argument for argument in command for word in ("imagenet", "timm:"))
         line = [sys.executable, str(ROOT / "src/evaluate.py"), *command, *(["--cfg", "job"] if composed else [])]
