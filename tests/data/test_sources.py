@@ -122,7 +122,7 @@ def test_a_folder_that_is_no_data_set_is_refused_in_words(tmp_path):
             open_dataset(settings(kind, tmp_path / "nowhere"))
     tree(tmp_path / "val")
     tree(tmp_path / "test")
-    with pytest.raises(ConfigError, match="val and test but no train"):
+    with pytest.raises(ConfigError, match="has val/, test/ but no train"):
         open_dataset(settings(DataKind.folder, tmp_path))
     tree(tmp_path / "single", each=1)
     with pytest.raises(ConfigError, match="no class has an image to spare for the test split"):

@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 
-from deit.config import checkpoint_source, command_line, rules, words
+from deit.config import checkpoint_source, command_line, words
+from deit.config.data_rules import data_are_there, settings_are_read
 from deit.config.errors import ConfigError, nearest
 from deit.config.execution import Trainer
 from deit.config.material import Data
@@ -164,7 +165,8 @@ def settings(composed: Config, overrides: Sequence[str], own: Config | None) -> 
             one_device = replace(own.trainer, devices=1, num_nodes=1, strategy="auto", limit_batches=None)
             trainer = replace(one_device, **_typed("trainer", keys, composed.trainer))
     crop = composed.augment.eval_share if CROP in keys else None
-    problems = [*rules.data_are_there(replace(composed, data=data, trainer=trainer), trains=False), *_unsuited(trainer)]
+    asked = replace(composed, data=data, trainer=trainer)
+    problems = [*settings_are_read(asked), *data_are_there(asked, trains=False), *_unsuited(trainer)]
     if problems:
         raise ConfigError.of(problems)
     return Settings(data, trainer, crop)

@@ -3,6 +3,7 @@
 import difflib
 import errno
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -52,3 +53,21 @@ def nearest(word: str, possible: Iterable[str]) -> str | None:
 def printable(value: object) -> str:
     """``value`` as a text without what commands a terminal or cannot be encoded: it may come from anyone's file."""
     return "".join(letter if letter.isprintable() or letter in "\n\t" else "?" for letter in str(value))
+
+
+def visible(name: object) -> str:
+    """Return ``name`` on one line of printable letters: bytes that are no text, line ends, control letters and marks
+    that turn the direction of writing appear as escapes, such as ``\\xe9`` or ``\\u202e``.
+    """
+    return "".join(letter if letter.isprintable() else _escape(letter) for letter in str(name))
+
+
+def in_shell(path: object) -> str:
+    """Return ``path`` as it is typed in a shell."""
+    return shlex.quote(visible(path))
+
+
+def _escape(letter: str) -> str:
+    if "\udc80" <= letter <= "\udcff":  # a byte of a file name that is no UTF-8
+        return f"\\x{ord(letter) - 0xDC00:02x}"
+    return letter.encode("unicode_escape").decode()

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from deit.config.execution import PAPER_EPOCHS, epochs_at_scale
-from deit.config.material import IN_MEMORY, NO_PACK, DataKind, MixMode
+from deit.config.material import IN_MEMORY, NO_PACK, MixMode
 from deit.config.network import Family, Model, Resampling
 from deit.config.resources import OF_SLURM, OF_SUBMITIT, SUBMITIT_LOCAL, Resources
 from deit.config.schema import Config
@@ -86,8 +86,6 @@ def _data_notes(c: Config) -> Iterator[str]:
             f"DRY RUN: trainer.limit_batches={c.trainer.limit_batches} leaves out most images; no figure of this run"
             " means anything"
         )
-    if c.data.kind is DataKind.digits and c.data.root is not None:
-        yield f"data.root={c.data.root} has no effect: data=digits ships with scikit-learn"
     if c.data.pack != NO_PACK and c.data.kind in IN_MEMORY:
         yield f"data.pack has no effect: the images of data={c.data.name} lie in memory"
     if c.data.upright and not c.data.turns:

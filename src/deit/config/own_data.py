@@ -4,6 +4,7 @@ An option of the group is a file of values that any other setting of the user's 
 function of what the images are, of what the user set, and of whether published weights can be had.
 """
 
+import itertools
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,9 +13,11 @@ from statistics import median
 from PIL import Image
 
 from deit.config import layout
+from deit.config.image_files import images_of, left_out, other_files
 from deit.config.values import Choice, not_positive
 
 TINY_SIDE = 48  # pixels: what nano scale calls 384; enlarging smaller images adds nothing that they show
+SPECK = 8  # pixels: the smallest set of images that is in use, scikit-learn's digits, has as many
 SAMPLE = 256  # headers read: the median side is then known to a few per cent
 FEW = 10  # images of a class; a fifth of fewer is one test image or none, which measures nothing
 IMBALANCE = 10  # the largest class over the smallest, from where a frequent class hides a rare one in the accuracy
@@ -69,24 +72,28 @@ class Images:
     """Share of the sample without colours."""
     others: dict[str, int] = field(default_factory=dict)
     """Files that are not taken for images, by suffix."""
+    left_out: list[str] = field(default_factory=list)
+    """Images that are of no class, by where they lie."""
 
 
 def look(root: str) -> Images:
     """Count the images below ``root`` and read the headers of a sample; nothing is decoded."""
-    folders = [layout.split_folder(root, split) for split in layout.SPLIT_FOLDERS]
-    present = [folder for folder in folders if folder is not None] or [Path(root)]
-    files = {name: [f for top in present for f in layout.images_below(top / name)] for name in layout.class_names(root)}
-    every = [file for found in files.values() for file in found]
+    present = list(layout.split_folders(root).values()) or [Path(root)]
+    names = layout.class_names(root)
+    found = images_of([top / name for top in present for name in names])
+    files = {name: list(itertools.chain.from_iterable(found[label :: len(names)])) for label, name in enumerate(names)}
+    every = [file for images in files.values() for file in images]
     headers = [header for file in every[:: -(-len(every) // SAMPLE) or 1] if (header := _header(file)) is not None]
     return Images(
-        {name: len(found) for name, found in files.items()},
+        {name: len(images) for name, images in files.items()},
         round(median(side for side, _ in headers)) if headers else None,
         sum(grey for _, grey in headers) / len(headers) if headers else 0.0,
-        dict(layout.other_files(Path(root)).most_common(SHOWN)),
+        dict(other_files(Path(root)).most_common(SHOWN)),
+        left_out(Path(root), present),
     )
 
 
-def _header(file: Path) -> tuple[int, bool] | None:
+def _header(file: str) -> tuple[int, bool] | None:
     """The shorter side of an image and whether it is grey; None for what is no image."""
     try:
         with Image.open(file) as image:
@@ -104,6 +111,10 @@ def remarks(images: Images) -> Iterator[str]:
     if images.others:
         told = ", ".join(f"{count:,} {suffix}" for suffix, count in images.others.items())
         yield f"files that are not read as images: {told}; convert those that are some"
+    if images.left_out:
+        yield f"images that are of no class and not used: {', '.join(images.left_out)}"
+    if images.short_side is not None and images.short_side < SPECK:
+        yield f"a short side of {images.short_side} pixels shows next to nothing: are these the images?"
     if images.grey > 0.5:
         yield "most images are grey: they are read as RGB of three equal channels"
     if small := [name for name, count in counts.items() if count < FEW]:

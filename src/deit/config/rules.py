@@ -9,8 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
-from deit.config import layout, published
 from deit.config.adapt import adapted
+from deit.config.data_rules import data_are_there, settings_are_read
 from deit.config.execution import LabelLoss, Trainer
 from deit.config.material import DataKind, MixMode
 from deit.config.schema import OF_SWEEP, PUBLISHED, Config
@@ -178,30 +178,6 @@ def learning_rates_are_ordered(c: Config) -> Iterator[str]:
             )
 
 
-def data_are_there(c: Config, *, trains: bool = True) -> Iterator[str]:
-    if c.data.kind in (DataKind.folder, DataKind.imagenet):
-        if c.data.root is None:
-            yield f"data={c.data.name} needs its folder; pass data.root=<folder with one folder a class>"
-            return
-        if c.data.kind is DataKind.folder and not trains and Path(c.data.root).is_dir():
-            return  # the network that is measured brings the classes
-        splits = layout.imagenet_splits(trains=trains) if c.data.kind is DataKind.imagenet else ()
-        yield from layout.folder_problems(c.data.root, need_splits=splits)
-        found = len(layout.class_names(c.data.root, ("train", *splits)))
-        if c.data.num_classes is not None and found > 1 and found != c.data.num_classes:
-            yield (
-                f"data.root={c.data.root} has {found} class folders, but data.num_classes={c.data.num_classes};"
-                f" pass data.num_classes={found} or another data.root"
-            )
-    elif c.data.root is not None and not c.data.download and not Path(c.data.root).is_dir():
-        fetched = "" if c.data.kind in published.NOT_FETCHED else ", or data.download=true"
-        yield f"data.root={c.data.root} is not a folder; pass data.root=<existing folder>{fetched}"
-    else:
-        yield from published.problems(c.data)
-    if c.data.kind is DataKind.hf and c.data.path is None:
-        yield "data=hf needs a dataset; pass data.path=<name on the Hub or local folder>"
-
-
 def start_weights_exist(c: Config) -> Iterator[str]:
     if c.init is None:
         if c.init_ema:
@@ -297,4 +273,6 @@ RULES: tuple[Callable[[Config], Iterator[str]], ...] = (
 def problems(config: Config, *, trains: bool = True) -> list[str]:
     """Everything that keeps ``config`` from being run, in words to type back; trains: whether it needs train images."""
     found = [text for rule in RULES for text in rule(config)]
+    if trains:  # an evaluation takes what is not typed from the run that is evaluated
+        found += settings_are_read(config)
     return list(dict.fromkeys([*found, *data_are_there(config, trains=trains)]))

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image
 
-from deit.config import layout
-from deit.config.layout import IMAGE_SUFFIXES
+from deit.config import image_files, layout
+from deit.config.image_files import IMAGE_SUFFIXES, left_out
 from deit.config.material import Data, DataKind, Decode, OnError
 from deit.data.progress import watched
 from deit.data.sources import DataSet, ImageError, Split
@@ -36,6 +36,9 @@ def check(subject: Subject) -> Iterator[Verdict]:
     yield from classes(dataset, splits)
     if data.kind in (DataKind.folder, DataKind.imagenet) and data.root is not None:
         yield other_files(Path(data.root))
+        if beside := left_out(Path(data.root), list(layout.split_folders(data.root).values())):
+            advice = "nothing if they are copies or thumbnails; else move them into the folder of their class"
+            yield warning("left out", f"images that are of no class: {', '.join(beside)}", advice)
     found = Findings(subject.given.image_size, data.on_error, data.turns)
     sample = chosen(splits, None if subject.all_images else SAMPLE)
     total = sum(len(split) for split in sample.values())
@@ -77,7 +80,7 @@ def classes(dataset: DataSet, splits: dict[str, Split]) -> Iterator[Verdict]:
 
 def other_files(root: Path) -> Verdict:
     """Files below ``root`` that are not taken for images."""
-    others = layout.other_files(root)
+    others = image_files.other_files(root)
     if not others:
         return ok("other files", "none: every file is taken for an image")
     told = ", ".join(f"{count:,} {suffix}" for suffix, count in others.most_common(SHOWN))

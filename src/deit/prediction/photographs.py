@@ -17,7 +17,7 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from deit.config.errors import ConfigError
-from deit.config.layout import IMAGE_SUFFIXES, images_below
+from deit.config.image_files import IMAGE_SUFFIXES, images_below
 from deit.data.sources.decoding import ImageError, decode, read_file
 from deit.data.sources.orientation import AS_STORED, orientation, orientation_of, turned
 

@@ -1,11 +1,15 @@
 """Data sets made of class folders: ImageNet, and any tree of the user's."""
 
+import itertools
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
 from deit.config import layout
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, visible
+from deit.config.image_files import images_of
+from deit.config.layout_problems import folder_problems
 from deit.config.material import Data
 from deit.data.sources.base import Parts
 from deit.data.sources.files import ImageFiles
@@ -24,7 +28,8 @@ def read_imagenet(data: Data, *, trains: bool = True) -> Parts:
     splits = layout.imagenet_splits(trains=trains)
     root = _checked_root(data, need_splits=splits)
     classes = layout.class_names(root, ("train", *splits))
-    parts = {split: _split(data, root, split, classes) for split in splits}
+    there = layout.split_folders(root)
+    parts = list_splits({split: there[split] for split in splits}, classes, upright=data.upright)
     return Parts(classes, parts.get("train", ImageFiles([], np.array([], dtype=np.int64))), val=parts["val"])
 
 
@@ -36,17 +41,17 @@ def read_folder(data: Data) -> Parts:
     """
     root = _checked_root(data)
     classes = layout.class_names(root)
-    held_out = {
-        split: _split(data, root, split, classes) for split in ("val", "test") if layout.split_folder(root, split)
-    }
-    if layout.split_folder(root, "train") is not None:
-        return Parts(classes, _split(data, root, "train", classes), **held_out)
-    if held_out:
+    splits = layout.split_folders(root)
+    assert not splits or "train" in splits, f"{root} has {', '.join(splits)} but no train, which is a problem"
+    parts = list_splits(splits or {"train": Path(root)}, classes, upright=data.upright)
+    train = parts.pop("train")
+    empty = np.flatnonzero(np.bincount(train.labels, minlength=len(classes)) == 0)
+    if len(empty):
         raise ConfigError(
-            f"data.root={root} has {' and '.join(held_out)} but no train; add train/<class>/ beside it,"
-            " or pass data.root=<folder with one folder a class>"
+            f"{visible(root)} must have images of its own in each class, got none in {visible(classes[empty[0]])}:"
+            " links lead to folders of other classes. Remove them, or remove the class."
         )
-    return Parts(classes, list_images(Path(root), classes, upright=data.upright))
+    return Parts(classes, train, **parts)
 
 
 def list_images(folder: Path, classes: tuple[str, ...], *, upright: bool) -> ImageFiles:
@@ -54,25 +59,31 @@ def list_images(folder: Path, classes: tuple[str, ...], *, upright: bool) -> Ima
 
     A class without a folder has no images here: a val split may cover fewer classes than train.
     """
+    return list_splits({"all": folder}, classes, upright=upright)["all"]
+
+
+def list_splits(folders: Mapping[str, Path], classes: tuple[str, ...], *, upright: bool) -> dict[str, ImageFiles]:
+    """The images of several splits as `list_images` has them, in one walk: no link leads from one into another.
+
+    folders: By split.
+    """
+    walked = iter(images_of([folder / name for folder in folders.values() for name in classes]))
+    return {split: _labelled(itertools.islice(walked, len(classes)), upright=upright) for split in folders}
+
+
+def _labelled(found: Iterable[list[str]], *, upright: bool) -> ImageFiles:
     paths: list[str] = []
     labels: list[int] = []
-    for label, name in enumerate(classes):
-        found = [str(path) for path in layout.images_below(folder / name)]
-        paths += found
-        labels += [label] * len(found)
+    for label, files in enumerate(found):
+        paths += files
+        labels += [label] * len(files)
     return ImageFiles(paths, np.array(labels, dtype=np.int64), upright=upright)
-
-
-def _split(data: Data, root: str, split: str, classes: tuple[str, ...]) -> ImageFiles:
-    folder = layout.split_folder(root, split)
-    assert folder is not None, f"{root} has no {split}; _checked_root or the caller should have said so"
-    return list_images(folder, classes, upright=data.upright)
 
 
 def _checked_root(data: Data, need_splits: tuple[str, ...] = ()) -> str:
     if data.root is None:
         kind = data.kind.value
         raise ConfigError(f"data={kind} reads images from a folder and data.root is not set; pass data.root=<folder>")
-    if problems := list(layout.folder_problems(data.root, need_splits=need_splits)):
+    if problems := list(folder_problems(data.root, need_splits=need_splits)):
         raise ConfigError.of(problems)
     return data.root

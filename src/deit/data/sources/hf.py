@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from deit.config.errors import ConfigError
-from deit.config.layout import SPLIT_FOLDERS
 from deit.config.material import Data
+from deit.config.split_names import splits_named
 from deit.data.containment import Folders
 from deit.data.sources.base import Parts
 from deit.data.sources.decoding import ImageError, decode, read_file
@@ -151,11 +151,16 @@ def _named_splits(data: Data, loaded: "Dataset | DatasetDict") -> dict[str, "Dat
         return {"train": loaded}
     if len(loaded) == 1:
         return {"train": next(iter(loaded.values()))}
-    found = {
-        split: loaded[name]
-        for split, names in SPLIT_FOLDERS.items()
-        if (name := next((name for name in names if name in loaded), None)) is not None
-    }
+    names = splits_named([str(name) for name in loaded])
+    found: dict[str, Dataset] = {}
+    for name, split in names.items():
+        if split in found:
+            twice = [name for name, other in names.items() if other == split]
+            raise ConfigError(
+                f"data.path={data.path} must have one split for {split}, got {', '.join(twice)}, which are all names of"
+                " it. Pass the path of a dataset without the others."
+            )
+        found[split] = loaded[name]
     if "train" not in found:
         there = ", ".join(str(name) for name in loaded)
         raise ConfigError(f"data.path={data.path} has no train split; it has: {there}; pass the path of another set")
