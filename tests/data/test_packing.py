@@ -1,6 +1,7 @@
 """Packed images: what is in them, that they survive a kill, and what is refused."""
 
 import json
+import os
 import pickle
 import random
 import shutil
@@ -14,10 +15,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from torch.utils.data import DataLoader
 
 from deit.config.errors import ConfigError, RunError
 from deit.config.schema import Config
-from deit.data import packing
+from deit.data import packed_images, packing
 from deit.data.batches import TrainBatch
 from deit.data.datamodule import KeyedData
 from deit.data.packing import PackedImages, packed
@@ -103,7 +105,7 @@ def test_the_bytes_do_not_depend_on_the_number_of_workers(pack: Callable[..., Da
         contents.append({file.name: file.read_bytes() for file in path.iterdir()})
         shutil.rmtree(path)
     assert contents[0] == contents[1]
-    assert contents[0].keys() == {"pixels.u8", "sizes.i32", "identity.json"}
+    assert contents[0].keys() == {"pixels.u8", "checksums.u32", "sources.u32", "sizes.i32", "identity.json"}
 
 
 def test_a_loader_process_gets_no_copy_of_the_file(pack: Callable[..., DataSet]) -> None:
@@ -230,7 +232,7 @@ def test_a_packer_that_is_killed_packs_the_same_bytes(root: Path, monkeypatch: p
             (path.parent / f"{path.stem}_{copy}.jpg").hardlink_to(path)
     code = f"""
 from deit.config.material import Data, DataKind
-from deit.data import packing
+from deit.data import packed_images, packing
 from deit.data.sources import open_dataset
 packing.COMMITTED = 16
 data = Data(name="folder", kind=DataKind.folder, root={str(root)!r}, pack="32")
@@ -276,3 +278,98 @@ def test_a_pack_that_leads_elsewhere_by_a_link_changes_nothing_there(
     with pytest.raises(ConfigError, match=rf"{name} leads to .*thesis\.tex, outside of its folder"):
         pack("data.pack_path=pack")
     assert (tmp_path / "thesis.tex").read_text() == "ten years of work"
+
+
+def photographs(root: Path) -> list[Path]:
+    return sorted(root.rglob("*.jpg"))
+
+
+def test_one_other_image_under_the_same_name_is_refused(pack: Callable[..., DataSet], root: Path) -> None:
+    """Of the same size in pixels and bytes, and with the times of the file that it replaces."""
+    pack()
+    file = photographs(root)[1]
+    content, times = bytearray(file.read_bytes()), file.stat()
+    content[-30] ^= 1
+    file.write_bytes(content)
+    os.utime(file, ns=(times.st_atime_ns, times.st_mtime_ns))
+    with pytest.raises(ConfigError, match=rf"is not of the images there are now: {file} differs; delete that folder"):
+        pack()
+
+
+def test_copies_with_other_times_are_the_same_images(pack: Callable[..., DataSet], root: Path) -> None:
+    pack()
+    for file in photographs(root):
+        content = file.read_bytes()
+        file.unlink()
+        file.write_bytes(content)
+        os.utime(file, (0, 0))
+    assert len(pack().train.source) == 36
+
+
+@pytest.mark.parametrize("damage", ["bit", "zeros"])
+def test_corrupt_pixels_are_made_again_of_the_file_with_one_warning(
+    pack: Callable[..., DataSet], root: Path, caplog: pytest.LogCaptureFixture, damage: str
+) -> None:
+    images = pack().train.source
+    assert isinstance(images, PackedImages)
+    expected = [images.pixels(index).copy() for index in range(36)]
+    content = bytearray(images.path.read_bytes())
+    if damage == "bit":
+        content[len(content) // 2] ^= 64
+    else:
+        content[len(content) // 2 :] = bytes(len(content) - len(content) // 2)
+    images.path.write_bytes(content)
+    again = pack().train.source
+    assert isinstance(again, PackedImages)
+    assert all(np.array_equal(again.pixels(index), expected[index]) for index in range(36))
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert ["pixels.u8 is damaged" in warning for warning in warnings] == [True]
+    (corrupt, *_) = (index for index in range(36) if again._seen[index] == packed_images.CORRUPT)
+    for file in photographs(root):
+        file.unlink()
+    with pytest.raises(
+        ImageError, match=r"\.jpg: its pixels in .*pixels\.u8 are damaged, and .*; copy that pack again"
+    ):
+        again.pixels(corrupt)
+
+
+class Looked:
+    """Collates positions by reading the images there."""
+
+    def __init__(self, images: PackedImages) -> None:
+        self.images = images
+
+    def __call__(self, indices: list[int]) -> int:
+        return sum(int(self.images.pixels(index).sum()) for index in indices)
+
+
+def test_workers_share_what_they_find(pack: Callable[..., DataSet]) -> None:
+    images = pack().train.source
+    assert isinstance(images, PackedImages)
+    images._seen[:] = packed_images.NOT_READ
+    for _ in DataLoader([*range(36)], batch_size=6, num_workers=2, collate_fn=Looked(images)):  # type: ignore[arg-type]
+        pass
+    assert (images._seen[:36] == packed_images.INTACT).all()
+
+
+def test_a_pack_without_checksums_is_read_with_a_warning(
+    pack: Callable[..., DataSet], caplog: pytest.LogCaptureFixture
+) -> None:
+    images = pack().train.source
+    assert isinstance(images, PackedImages)
+    expected = images.pixels(7).copy()
+    for name in ("checksums.u32", "sources.u32"):
+        images.path.with_name(name).unlink()
+    again = pack().train.source
+    assert np.array_equal(again.pixels(7), expected)  # type: ignore[attr-defined]
+    assert [record.message for record in caplog.records if record.levelname == "WARNING"] == [
+        f"{images.path.parent} was packed without checksums, or lost them: damage to it, or other files under the same"
+        " names, may not be noticed; delete that folder, and the images are packed again"
+    ]
+
+
+def test_pixels_beside_no_identity_are_refused(pack: Callable[..., DataSet]) -> None:
+    folder = pack("data.pack_path=mine").train.source.path.parent  # type: ignore[attr-defined]
+    (folder / "identity.json").unlink()
+    with pytest.raises(ConfigError, match=r"mine/identity\.json is missing.*copy it again, or delete mine"):
+        pack("data.pack_path=mine")

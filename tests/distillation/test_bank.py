@@ -57,7 +57,7 @@ def test_as_many_logits_as_classes_come_back_to_the_bit_in_four_bytes_each(tmp_p
     assert torch.equal(bank(tmp_path, top=top).read(VIEWS, INDICES), logits(scale=30))
     assert made.share_kept(0) == 1
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "view_00000").iterdir()}
-    assert sizes == {"decision.u16": 10 * 2, "logits.f32": 10 * 20 * 4}
+    assert sizes == {"checksum.u32": 10 * 4, "decision.u16": 10 * 2, "logits.f32": 10 * 20 * 4}
 
 
 def test_some_logits_take_four_bytes_each_and_two_for_their_sum(tmp_path: Path) -> None:
@@ -65,7 +65,8 @@ def test_some_logits_take_four_bytes_each_and_two_for_their_sum(tmp_path: Path) 
     made.write(VIEWS, INDICES, logits())
     made.commit()
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "view_00003").iterdir()}
-    assert sizes == {"decision.u16": 10 * 2, "class.u16": 10 * 3 * 2, "logit.f16": 10 * 3 * 2, "total.f16": 10 * 2}
+    fields = {"decision.u16": 10 * 2, "class.u16": 10 * 3 * 2, "logit.f16": 10 * 3 * 2, "total.f16": 10 * 2}
+    assert sizes == {**fields, "checksum.u32": 10 * 4}
 
 
 def test_the_loss_between_teacher_and_kept_answer_is_the_mass_that_was_evened_out(tmp_path: Path) -> None:
@@ -96,23 +97,23 @@ def test_the_largest_probabilities_and_the_sum_of_the_rest_are_kept(
     assert torch.allclose(others.sum(-1), 1 - best.values.sum(-1), atol=3e-2)
 
 
-def test_hard_labels_take_two_bytes(tmp_path: Path) -> None:
+def test_hard_labels_take_two_bytes_and_their_checksum_four(tmp_path: Path) -> None:
     made = bank(tmp_path)
     made.write(VIEWS, INDICES, logits())
     made.commit()
     sizes = {path.name: path.stat().st_size for path in (tmp_path / "view_00000").iterdir()}
-    assert sizes == {"decision.u16": 20}
+    assert sizes == {"decision.u16": 20, "checksum.u32": 40}
 
 
-def test_imagenet_for_300_epochs_takes_three_quarters_of_a_gigabyte(tmp_path: Path) -> None:
-    """2 bytes x 1,281,167 images x 300 views, made as sparse files and opened at once."""
+def test_imagenet_for_300_epochs_takes_two_gigabytes(tmp_path: Path) -> None:
+    """(2 + 4) bytes x 1,281,167 images x 300 views, made as sparse files and opened at once."""
     large = Bank(tmp_path, {}, num_images=1_281_167, num_classes=1000, top=0)
     for view in range(300):
         large.write(torch.tensor([view]), torch.tensor([1_281_166]), torch.eye(1000)[[view]])
     large.commit()
     size = sum(path.stat().st_size for path in tmp_path.glob("view_*/*"))
-    assert size == 2 * 1_281_167 * 300
-    assert 0.76e9 < size < 0.77e9
+    assert size == (2 + 4) * 1_281_167 * 300
+    assert 2.30e9 < size < 2.31e9
     again = Bank(tmp_path, {}, num_images=1_281_167, num_classes=1000, top=0)
     assert again.read(torch.tensor([299]), torch.tensor([1_281_166])).tolist() == [299]
 
@@ -335,12 +336,13 @@ def test_a_bank_that_leads_elsewhere_by_a_link_changes_nothing_there(tmp_path: P
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     (elsewhere / "decision.u16").write_bytes(b"work" * 5)
+    bank(tmp_path / "bank")
     place = tmp_path / "bank" / link
-    place.parent.mkdir(parents=True)
+    place.parent.mkdir(parents=True, exist_ok=True)
     place.symlink_to(elsewhere / "decision.u16" if link.endswith("u16") else elsewhere)
-    made = bank(tmp_path / "bank")
-    made.write(VIEWS[:2], INDICES[:2], logits()[:2])
-    with pytest.raises(ConfigError, match=r"decision\.u16 leads to .*elsewhere.*, outside of its folder"):
+    with pytest.raises(ConfigError, match=r"\.u\d+ leads to .*elsewhere.*, outside of its folder"):
+        made = bank(tmp_path / "bank")
+        made.write(VIEWS[:2], INDICES[:2], logits()[:2])
         made.commit()
     with pytest.raises(ConfigError, match="outside of its folder"):
         bank(tmp_path / "bank").known(VIEWS[:2], INDICES[:2])
@@ -348,11 +350,102 @@ def test_a_bank_that_leads_elsewhere_by_a_link_changes_nothing_there(tmp_path: P
 
 
 @pytest.mark.parametrize(("top", "field"), [(0, "decision"), (3, "decision"), (3, "class"), (20, "decision")])
-def test_classes_that_there_are_not_are_damage(tmp_path: Path, top: int, field: str) -> None:
+def test_classes_that_there_are_not_are_damage_without_a_checksum(tmp_path: Path, top: int, field: str) -> None:
     made = bank(tmp_path, top=top)
     made.write(VIEWS, INDICES, logits())
     made.commit()
+    (tmp_path / "view_00000/checksum.u32").unlink()
     file = tmp_path / f"view_00000/{field}.u16"
     file.write_bytes(b"\xff" * file.stat().st_size)
-    with pytest.raises(RunError, match=r"damaged: among the answers to views \[0, 3\] are classes beyond the 20"):
+    with pytest.raises(RunError, match=r"view_00000 is damaged: the answers to images 5, 1 are not what was written"):
         bank(tmp_path, top=top).read(VIEWS, INDICES)
+
+
+@pytest.mark.parametrize(
+    ("top", "field"), [(0, "decision"), (3, "class"), (3, "logit"), (3, "total"), (20, "logits"), (3, "checksum")]
+)
+def test_one_changed_bit_is_noticed_when_the_answer_is_read(tmp_path: Path, top: int, field: str) -> None:
+    made = bank(tmp_path, top=top)
+    made.write(VIEWS, INDICES, logits())
+    made.commit()
+    (file,) = (tmp_path / "view_00000").glob(f"{field}.*")
+    content = bytearray(file.read_bytes())
+    content[len(content) // 10 * 5] ^= 1  # of image 5
+    file.write_bytes(content)
+    again = bank(tmp_path, top=top)
+    assert again.read(VIEWS[1:], INDICES[1:]).shape[0] == 3, "those of other images are as they were"
+    with pytest.raises(RunError, match=r"view_00000 is damaged: the answers to images 5 are not what was written"):
+        again.read(VIEWS, INDICES)
+    with pytest.raises(RunError, match=r"images 5 are not what was written; copy .* or type python src/bank\.py build"):
+        again.check(0)
+    assert again.check(3) == 0
+
+
+def test_an_answer_in_the_place_of_another_is_noticed(tmp_path: Path) -> None:
+    """Whole files of another view."""
+    made = bank(tmp_path, top=3)
+    made.write(torch.tensor([0, 3]), torch.tensor([5, 5]), logits()[:2])
+    made.commit()
+    for file in (tmp_path / "view_00000").iterdir():
+        file.write_bytes((tmp_path / "view_00003" / file.name).read_bytes())
+    with pytest.raises(RunError, match="the answers to images 5 are not what was written"):
+        bank(tmp_path, top=3).read(torch.tensor([0]), torch.tensor([5]))
+
+
+def test_a_bank_without_checksums_is_read_with_a_warning_and_is_given_them(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    made = bank(tmp_path, top=3)
+    made.write(VIEWS, INDICES, logits())
+    made.commit()
+    expected = made.read(VIEWS, INDICES)
+    written = {view: (tmp_path / f"view_{view:05d}/checksum.u32").read_bytes() for view in (0, 3)}
+    for view in (0, 3):
+        (tmp_path / f"view_{view:05d}/checksum.u32").unlink()
+    old = bank(tmp_path, top=3)
+    for _ in range(2):
+        assert torch.equal(old.read(VIEWS, INDICES), expected)
+    assert [record.message for record in caplog.records] == [
+        f"{tmp_path} has answers without checksums, in which damage would not be noticed; python src/bank.py verify,"
+        " with the same settings, compares them with the teacher and adds the checksums"
+    ]
+    assert [old.check(view) for view in old.views()] == [2, 2]
+    old.add_checksums(0)
+    old.add_checksums(3)
+    assert {view: (tmp_path / f"view_{view:05d}/checksum.u32").read_bytes() for view in (0, 3)} == written
+    assert [old.check(view) for view in old.views()] == [0, 0]
+
+
+def test_answers_beside_no_identity_are_refused(tmp_path: Path) -> None:
+    bank(tmp_path).write(VIEWS, INDICES, logits())
+    (tmp_path / "identity.json").unlink()
+    with pytest.raises(ConfigError, match=r"identity\.json is missing.*copy it again, or delete"):
+        bank(tmp_path)
+
+
+@pytest.mark.parametrize("top", [0, 3])
+def test_corrupt_answers_are_asked_for_again_or_refused(
+    tmp_path: Path, top: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    images = torch.arange(4.0).view(4, 1, 1, 1).expand(4, 3, 2, 2)
+
+    def targets(mode: BankMode) -> BankTargets:
+        return BankTargets(bank(tmp_path, top=top), Teacher(), mode)  # type: ignore[arg-type]
+
+    first = targets(BankMode.record)
+    expected = first.promise(batch(images))()
+    first.commit()
+    whole = {path: path.read_bytes() for path in tmp_path.rglob("*.*")}
+    (file,) = (tmp_path / "view_00003").glob("total.*" if top else "decision.*")
+    file.write_bytes(file.read_bytes().replace(file.read_bytes()[18:20], b"\x05\x00"))
+    with pytest.raises(
+        RunError, match=r"view_00003 is damaged: the answers to images .*9 are not what was written; copy"
+    ):
+        targets(BankMode.replay).promise(batch(images))()
+    again = targets(BankMode.auto)
+    assert torch.equal(again.promise(batch(images))(), expected)
+    again.commit()
+    assert (again.num_asked, again.num_replayed) == (4, 0)
+    assert "not what was written; they are asked for again now" in caplog.text
+    assert {path: path.read_bytes() for path in tmp_path.rglob("*.*")} == whole
+    assert torch.equal(targets(BankMode.replay).promise(batch(images))(), expected)

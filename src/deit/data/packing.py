@@ -3,8 +3,9 @@
 For network file systems, where a million small files are slow, and for machines with few cores, where decoding is.
 Most crops are enlarged then: a packed image has fewer pixels than its file. Evaluation never sees packed images.
 
-A folder holds ``pixels.u8``, the images' bytes; ``sizes.i32``, height and width of each, written when its pixels are on
-disk; and ``identity.json``, what they are of. H, W sides in pixels.
+A folder holds ``pixels.u8``, the images' bytes; ``checksums.u32`` of each image's pixels, ``sources.u32`` of the file
+that it was made of; ``sizes.i32``, height and width of each, written when the rest is on disk; and ``identity.json``,
+what they are of. H, W sides in pixels.
 """
 
 import hashlib
@@ -15,19 +16,22 @@ import time
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
+from deit.config import processes
 from deit.config.errors import ConfigError, RunError, written
 from deit.config.material import Data, OnError
 from deit.data.batches import as_it_is
+from deit.data.checksums import ABSENT, CHECKSUM, block_checksum
 from deit.data.containment import refuse_links_out
 from deit.data.locking import only_one
-from deit.data.packed_images import PIXELS, SIZES, PackedImages, read_sizes, shrunk
+from deit.data.packed_images import CHECKSUMS, PIXELS, SIZES, SOURCES, PackedImages, read_sizes, shrunk
+from deit.data.probing import probe
 from deit.data.sources import DataSet, ImageError, ImageSource
 from deit.data.unreadable import TRIED, Fault, all_lost, fault, listed
 
@@ -59,10 +63,11 @@ def packed(dataset: DataSet, data: Data) -> DataSet:
         with only_one(folder.with_name(f"{folder.name}.lock"), f"packing the same images into {folder}"):
             claim(folder, identity)
             build(source, data, folder)
-    images = PackedImages(source, folder)
+    images = PackedImages(source, folder, data.packed_side)
     if data.on_error is OnError.stop:
         images.refuse_holes()
-    images.check(data.packed_side)
+    if not processes.rank():  # one of them is enough
+        images.check()
     return replace(dataset, train=replace(dataset.train, source=images))
 
 
@@ -83,7 +88,7 @@ def folder_of(identity: Mapping[str, object], data: Data) -> Path:
 
 
 def _refuse_links(folder: Path) -> None:
-    for name in (PIXELS, SIZES, IDENTITY, f".{IDENTITY}"):
+    for name in (PIXELS, SIZES, CHECKSUMS, SOURCES, IDENTITY, f".{IDENTITY}"):
         refuse_links_out(folder, folder / name)
 
 
@@ -107,19 +112,34 @@ def claim(folder: Path, identity: Mapping[str, object]) -> None:
     path = folder / IDENTITY
     text = json.dumps(identity, indent=2, sort_keys=True) + "\n"
     if not path.is_file():
+        if (folder / SIZES).is_file():
+            raise ConfigError(
+                f"{path} is missing, so what is packed beside it is not known; copy it again, or delete {folder}, and"
+                " the images are packed again"
+            )
         with written(path, "nothing was packed yet"):
             folder.mkdir(parents=True, exist_ok=True)
             draft = path.with_name(f".{IDENTITY}")
-            draft.write_text(text, encoding="utf-8")
+            with draft.open("wb") as file:
+                file.write(text.encode())
+                os.fsync(file.fileno())
             draft.replace(path)
     elif path.read_bytes() != text.encode():
         raise ConfigError(
-            f"data.pack_path={folder} holds other images, or of another size or data.upright; pass another"
-            " data.pack_path, or leave it out"
+            f"data.pack_path={folder} holds other images, or of another size or data.upright, or its {IDENTITY} is"
+            " damaged; pass another data.pack_path, or leave it out; or delete that folder, and they are packed again"
         )
 
 
-class _Shrunk(Dataset[NDArray[np.uint8] | Fault]):
+class Shrunk(NamedTuple):
+    """Image as it is packed."""
+
+    pixels: NDArray[np.uint8]
+    probe: int
+    """Checksum of the file that it was made of."""
+
+
+class _Images(Dataset[Shrunk | Fault]):
     """Images from ``first`` on, or why there is none."""
 
     def __init__(self, source: ImageSource, side: int, first: int) -> None:
@@ -128,10 +148,10 @@ class _Shrunk(Dataset[NDArray[np.uint8] | Fault]):
     def __len__(self) -> int:
         return len(self.source) - self.first
 
-    def __getitem__(self, position: int) -> NDArray[np.uint8] | Fault:
+    def __getitem__(self, position: int) -> Shrunk | Fault:
         index = self.first + position
         try:
-            return shrunk(self.source, index, self.side)
+            return Shrunk(shrunk(self.source, index, self.side), probe(self.source, index))
         except ImageError as error:
             return fault(self.source, index, error, lost=all_lost(self.source))
 
@@ -152,7 +172,7 @@ def build(source: ImageSource, data: Data, folder: Path) -> None:
         return
     log.info(f"packing {len(source) - done:,} images of {len(source):,} into {folder}, {side} pixels on the short side")
     loader = DataLoader(
-        _Shrunk(source, side, done),
+        _Images(source, side, done),
         batch_size=None,
         num_workers=workers,
         worker_init_fn=_one_thread,
@@ -165,9 +185,12 @@ def build(source: ImageSource, data: Data, folder: Path) -> None:
     with (
         written(folder / PIXELS, kept),
         _continued(folder / PIXELS, size) as pixels,
+        _continued(folder / CHECKSUMS, 4 * done) as checksums,
+        _continued(folder / SOURCES, 4 * done) as sources,
         _continued(sizes, 8 * done) as index,
     ):
-        broken = _write(_said(iter(loader), len(source) - done), pixels, index, leave_out=leave_out)
+        images = _said(iter(loader), len(source) - done)
+        broken = _write(images, done, pixels, (checksums, sources, index), leave_out=leave_out)
     told = f"{len(broken)} of {len(source) - done} images cannot be packed:\n{listed(broken)}\n"
     if broken and leave_out:
         log.warning(f"{told}they are left out")
@@ -176,24 +199,32 @@ def build(source: ImageSource, data: Data, folder: Path) -> None:
 
 
 def _write(
-    images: Iterator[NDArray[np.uint8] | Fault], pixels: BinaryIO, index: BinaryIO, *, leave_out: bool
+    images: Iterator[Shrunk | Fault],
+    first: int,
+    pixels: BinaryIO,
+    columns: tuple[BinaryIO, BinaryIO, BinaryIO],
+    *,
+    leave_out: bool,
 ) -> list[str]:
-    """Append images, their sizes after their pixels; from the first broken one on only look for others.
+    """Append images from number ``first`` on, then what is kept of each; after a broken one only look for others.
 
+    columns: files of checksums, of those of the sources, and of sizes, which come last: they make an image known.
     leave_out: go on instead, with nothing in a broken one's place.
 
     Raises:
         RunError: if images are gone and not broken.
     """
     broken: list[str] = []
-    waiting: list[tuple[int, int]] = []
+    waiting: list[tuple[int, int, tuple[int, int]]] = []
+    number = first
 
     def commit() -> None:
-        for file in (pixels, index):
-            if file is index:
-                file.write(np.array(waiting, np.int32).tobytes())
-            file.flush()
-            os.fsync(file.fileno())
+        _synced(pixels)
+        for file, values, kind in zip(
+            columns, zip(*waiting, strict=True), (CHECKSUM, CHECKSUM, np.int32), strict=False
+        ):
+            file.write(np.array(values, kind).tobytes())
+            _synced(file)
         waiting.clear()
 
     for image in images:
@@ -204,14 +235,21 @@ def _write(
                     " packed stays"
                 )
             broken.append(image.why)
-            image = NOTHING
+            image = Shrunk(NOTHING, ABSENT)
         if leave_out or not broken:
-            pixels.write(np.ascontiguousarray(image).tobytes())
-            waiting.append((image.shape[0], image.shape[1]))
+            content, (height, width, _) = np.ascontiguousarray(image.pixels).reshape(-1), image.pixels.shape
+            pixels.write(content.tobytes())
+            waiting.append((block_checksum(content, number, height, width), image.probe, (height, width)))
+            number += 1
             if len(waiting) == COMMITTED:
                 commit()
     commit()
     return broken
+
+
+def _synced(file: BinaryIO) -> None:
+    file.flush()
+    os.fsync(file.fileno())
 
 
 def _continued(path: Path, size: int) -> BinaryIO:
@@ -221,7 +259,7 @@ def _continued(path: Path, size: int) -> BinaryIO:
     return file
 
 
-def _said(images: Iterator[NDArray[np.uint8] | Fault], total: int) -> Iterator[NDArray[np.uint8] | Fault]:
+def _said(images: Iterator[Shrunk | Fault], total: int) -> Iterator[Shrunk | Fault]:
     """``images``, and every now and then how many there were."""
     began = last = time.monotonic()
     for count, image in enumerate(images, 1):

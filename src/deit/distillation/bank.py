@@ -1,31 +1,51 @@
 """The bank: a teacher's answers on disk, addressed by (view, image), replayed to any student.
 
-A folder a view, a raw file a field; no keys are stored and nothing is unpickled. Files are read through memory maps
-and written a row at a time: rows of others that share a page stay as they are, and a full disk is an error.
+A folder a view, a raw file a field, and one with a checksum of each row; no keys are stored and nothing is unpickled.
+Files are read through memory maps and written a row at a time: rows of others that share a page stay as they are, and a
+full disk is an error.
 
 Shapes: B batch, K classes, N images of the source.
 """
 
 import errno
-import json
+import logging
 import os
-import uuid
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from torch import Tensor
 
-from deit.config.errors import ConfigError, RunError, written
+from deit.config.errors import RunError, written
+from deit.data.checksums import ABSENT, CHECKSUM, row_checksums
 from deit.data.containment import refuse_links_out
 from deit.distillation import answers
+from deit.distillation.identity import claim
 
-IDENTITY = "identity.json"
+log = logging.getLogger(__name__)
+
 KEPT = "the answers committed before are kept"
 DECISION = np.dtype(np.uint16)  # the class + 1; 0 where there is no answer
 MOST_CLASSES = 2**16 - 1  # what two bytes can name, but for that 0
+DECISIONS, CHECKSUMS = "decision", "checksum"  # fields that every bank has
+MOST_ROWS = 2**16  # that are checked at a time
+NAMED = 5  # images in one message
 MOST_MAPS = 64  # each holds a file open, of which a process may have 1,024, and a run goes through views in order
+
+
+class CorruptAnswers(RunError):
+    """Stored answers that are not what was written.
+
+    Args:
+        found: Names the folder and the images.
+    """
+
+    def __init__(self, found: str) -> None:
+        super().__init__(
+            f"{found}; copy that folder again, or type python src/bank.py build with the same settings, or pass"
+            " distill.bank=auto: these ask for the answers again"
+        )
+        self.found = found
 
 
 class Bank:
@@ -53,12 +73,13 @@ class Bank:
         self.kept = answers.kept(top, num_classes)
         self._maps: dict[tuple[int, str], np.ndarray] = {}
         self._pending: list[tuple[int, np.ndarray, np.ndarray]] = []
-        _claim(folder, identity)
+        self._has_warned = False
+        claim(folder, identity)
 
     def known(self, views: Tensor, indices: Tensor) -> bool:
         """Whether there is an answer to every one of (B,) views of (B,) images."""
         return all(
-            self._exists(view) and bool(self._field(view, "decision")[where].all())
+            self._exists(view) and bool(self._field(view, DECISIONS)[where].all())
             for view, _, where in _by_view(views, indices)
         )
 
@@ -68,12 +89,12 @@ class Bank:
 
     def images_known(self, view: int) -> np.ndarray:
         """Images whose view of this number has an answer."""
-        return np.flatnonzero(self._field(view, "decision")) if self._exists(view) else np.empty(0, np.int64)
+        return np.flatnonzero(self._field(view, DECISIONS)) if self._exists(view) else np.empty(0, np.int64)
 
     def labels_named(self, view: int, labels: np.ndarray) -> float:
         """Share of a view's answers that decide for the image's own of (N,) labels."""
         images = self.images_known(view)
-        return float((self._field(view, "decision")[images] == labels[images] + 1).mean())
+        return float((self._field(view, DECISIONS)[images] == labels[images] + 1).mean())
 
     def share_kept(self, view: int) -> float:
         """Mean probability of the classes whose logits are kept, over a view's answers."""
@@ -81,22 +102,94 @@ class Bank:
         return self.kept.share(fields, self.images_known(view))
 
     def read(self, views: Tensor, indices: Tensor) -> Tensor:
-        """Known answers to (B,) views of (B,) images: (B, K) float32 logits, or (B,) int64 decisions if alone kept."""
-        fields = {"decision": DECISION, **self.kept.fields}
+        """Return known answers to (B,) views of (B,) images, each compared with its checksum.
+
+        Returns:
+            (B, K) float32 logits, or (B,) int64 decisions if alone kept.
+
+        Raises:
+            CorruptAnswers: If an answer is not what was written.
+        """
+        fields = {DECISIONS: DECISION, **self.kept.fields}
         rows = {name: np.empty(len(views), kind) for name, kind in fields.items()}
         for view, chosen, where in _by_view(views, indices):
-            for name, values in rows.items():
-                values[chosen] = self._field(view, name)[where]
-        decisions = rows.pop("decision")
+            found = self._rows(view, where)
+            self._refuse_corrupt(view, where, found)
+            for name, values in found.items():
+                rows[name][chosen] = values
+        decisions = rows.pop(DECISIONS)
         assert decisions.all(), f"{self.folder} is asked for answers that it does not have"
-        named = [decisions - 1, *([rows["class"]] if "class" in rows else [])]
-        if any(classes.max(initial=0) >= self.num_classes for classes in named):
-            raise RunError(
-                f"{self.folder} is damaged: among the answers to views {np.unique(views.numpy()).tolist()} are classes"
-                f" beyond the {self.num_classes} there are; copy it again, or delete these views, which are then asked"
-                " for again"
-            )
         return self.kept.decode(decisions.astype(np.int64) - 1, rows)
+
+    def check(self, view: int) -> int:
+        """Compare every answer to a view with its checksum, and log how many are lost; returns how many have none.
+
+        Raises:
+            CorruptAnswers: If an answer is not what was written.
+        """
+        images, without = self.images_known(view), 0
+        written = self._stored_checksums(view, np.arange(self.num_images)) != ABSENT
+        written[images] = False
+        if written.any():
+            log.warning(f"{self.folder}: {written.sum()} answers to view {view} are lost, or were never committed")
+        for first in range(0, len(images), MOST_ROWS):
+            where = images[first : first + MOST_ROWS]
+            without += self._refuse_corrupt(view, where, self._rows(view, where))
+        return without
+
+    def add_checksums(self, view: int) -> None:
+        """Store checksums of those answers to a view that have none, as they are now."""
+        images = self.images_known(view)
+        for first in range(0, len(images), MOST_ROWS):
+            where = images[first : first + MOST_ROWS]
+            where = where[self._stored_checksums(view, where) == ABSENT]
+            if len(where):
+                self._store(view, CHECKSUMS, where, self._checksums(view, where, self._rows(view, where)))
+                self._sync(view, CHECKSUMS)
+
+    def views(self) -> list[int]:
+        """Return the numbers of the views of which anything is stored."""
+        names = (path.name.removeprefix("view_") for path in self.folder.glob("view_*"))
+        return sorted(int(name) for name in names if name.isdecimal())
+
+    def _rows(self, view: int, where: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the decisions and fields of some images."""
+        return {name: self._field(view, name)[where] for name in (DECISIONS, *self.kept.fields)}
+
+    def _checksums(self, view: int, where: np.ndarray, rows: Mapping[str, np.ndarray]) -> np.ndarray:
+        key = (np.full(len(where), view, np.int64), where.astype(np.int64))
+        return row_checksums(key, [rows[name] for name in (DECISIONS, *self.kept.fields)])
+
+    def _stored_checksums(self, view: int, where: np.ndarray) -> np.ndarray:
+        """Return the stored checksums of some images, ABSENT where there are none."""
+        path, _ = self._path(view, CHECKSUMS)
+        if (view, CHECKSUMS) not in self._maps and not (path.is_file() and path.stat().st_size):
+            return np.zeros(len(where), CHECKSUM)
+        return self._field(view, CHECKSUMS)[where]
+
+    def _refuse_corrupt(self, view: int, where: np.ndarray, rows: Mapping[str, np.ndarray]) -> int:
+        """Compare the ``rows`` of some images with their checksums; returns how many have none."""
+        stored = self._stored_checksums(view, where)
+        has_none = stored == ABSENT
+        wrong = ~has_none & (stored != self._checksums(view, where, rows))
+        # Of what has no checksum, at least the classes must be some that there are.
+        wrong |= rows[DECISIONS] > self.num_classes
+        if "class" in rows:
+            wrong |= (rows["class"] >= self.num_classes).any(axis=1)
+        if wrong.any():
+            folder, images = self._path(view, CHECKSUMS)[0].parent, where[wrong]
+            more = f" and {len(images) - NAMED} more" if len(images) > NAMED else ""
+            raise CorruptAnswers(
+                f"{folder} is damaged: the answers to images {', '.join(map(str, images[:NAMED]))}{more} are not what"
+                " was written"
+            )
+        if has_none.any() and not self._has_warned:
+            self._has_warned = True
+            log.warning(
+                f"{self.folder} has answers without checksums, in which damage would not be noticed; python src/bank.py"
+                " verify, with the same settings, compares them with the teacher and adds the checksums"
+            )
+        return int(has_none.sum())
 
     def write(self, views: Tensor, indices: Tensor, logits: Tensor) -> Tensor:
         """Keep (B, K) answers; they are known after the next `commit`. Returns them as `read` will.
@@ -105,14 +198,24 @@ class Bank:
             RunError: if the disk does not take them.
         """
         logits = logits.detach().float().cpu()
-        fields = self.kept.fields
-        encoded = {name: values.astype(fields[name].base) for name, values in self.kept.encode(logits).items()}
+        encoded = self._encoded(logits)
         decisions = logits.argmax(dim=-1).numpy() + 1
         for view, chosen, where in _by_view(views, indices):
-            for name, values in encoded.items():
-                self._store(view, name, where, values[chosen])
-            self._pending.append((view, where, decisions[chosen]))
+            rows = {DECISIONS: decisions[chosen].astype(DECISION), **{name: v[chosen] for name, v in encoded.items()}}
+            for name in self.kept.fields:
+                self._store(view, name, where, rows[name])
+            self._store(view, CHECKSUMS, where, self._checksums(view, where, rows))
+            self._pending.append((view, where, rows[DECISIONS]))
         return self.kept.decode(decisions - 1, encoded)
+
+    def rounded(self, logits: Tensor) -> Tensor:
+        """Return (B, K) logits as `read` would after `write`, without storing them."""
+        logits = logits.detach().float().cpu()
+        return self.kept.decode(logits.argmax(dim=-1).numpy(), self._encoded(logits))
+
+    def _encoded(self, logits: Tensor) -> dict[str, np.ndarray]:
+        fields = self.kept.fields
+        return {name: values.astype(fields[name].base) for name, values in self.kept.encode(logits).items()}
 
     def commit(self) -> None:
         """Bring what was written to disk, then the decisions, which make it known.
@@ -122,24 +225,24 @@ class Bank:
         """
         touched = {view for view, _, _ in self._pending}
         for view in touched:
-            for name in self.kept.fields:
+            for name in (*self.kept.fields, CHECKSUMS):
                 self._sync(view, name)
         for view, where, decisions in self._pending:
-            self._store(view, "decision", where, decisions)
+            self._store(view, DECISIONS, where, decisions)
         self._pending.clear()
         for view in touched:
-            self._sync(view, "decision")
+            self._sync(view, DECISIONS)
 
     def _path(self, view: int, name: str) -> tuple[Path, np.dtype]:
         """The file of a field, and the type of a row of it."""
-        kind = DECISION if name == "decision" else self.kept.fields[name]
+        kind = {DECISIONS: DECISION, CHECKSUMS: CHECKSUM, **self.kept.fields}[name]
         return self.folder / f"view_{view:05d}" / f"{name}.{kind.base.kind}{8 * kind.base.itemsize}", kind
 
     def _exists(self, view: int) -> bool:
         """Whether anything of this view was committed; a file that is just being made is empty."""
-        if (view, "decision") in self._maps:
+        if (view, DECISIONS) in self._maps:
             return True
-        path, _ = self._path(view, "decision")
+        path, _ = self._path(view, DECISIONS)
         return path.is_file() and path.stat().st_size > 0
 
     def _field(self, view: int, name: str) -> np.ndarray:
@@ -185,30 +288,3 @@ def _by_view(views: Tensor, indices: Tensor) -> Iterator[tuple[int, np.ndarray, 
     for view in np.unique(numbers).tolist():
         rows = np.flatnonzero(numbers == view)
         yield view, rows, images[rows]
-
-
-def _claim(folder: Path, identity: Mapping[str, object]) -> None:
-    """Write what the bank is of, or compare it with what stands there."""
-    path = folder / IDENTITY
-    if not path.is_file():
-        draft = path.with_name(f".{IDENTITY}.{uuid.uuid4().hex}")
-        with written(path, "nothing was kept yet"):
-            folder.mkdir(parents=True, exist_ok=True)
-            try:
-                draft.write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-                with suppress(FileExistsError):  # of several that come at once, the first one's word stands for all
-                    path.hardlink_to(draft)
-            finally:
-                draft.unlink(missing_ok=True)
-    try:
-        kept = json.loads(path.read_text(encoding="utf-8"))
-        assert isinstance(kept, dict)
-    except (ValueError, RecursionError, AssertionError):
-        raise ConfigError(f"{path} is no identity of a bank; pass another distill.bank_path=<folder>") from None
-    asked = json.loads(json.dumps(identity))
-    names = sorted(name for name in kept.keys() | asked.keys() if kept.get(name) != asked.get(name))
-    if names:
-        told = "; ".join(f"{name} is {asked.get(name)!s:.80}, the bank has {kept.get(name)!s:.80}" for name in names)
-        raise ConfigError(
-            f"the bank {folder} is not of this run: {told}; leave distill.bank_path out, or pass distill.bank=off"
-        )

@@ -1,5 +1,6 @@
 """Whom the student learns from in a step: the teacher itself, or its answers in a bank."""
 
+import logging
 from collections.abc import Callable
 from typing import Protocol
 
@@ -9,8 +10,10 @@ from deit.config.errors import RunError
 from deit.config.teaching import BankMode
 from deit.data.batches import TrainBatch
 from deit.distillation import answers
-from deit.distillation.bank import Bank
+from deit.distillation.bank import Bank, CorruptAnswers
 from deit.models.teachers import FrozenTeacher
+
+log = logging.getLogger(__name__)
 
 COMMIT_EVERY = 100  # batches whose answers a crash may lose
 
@@ -66,8 +69,7 @@ class BankTargets:
         images, views, indices, own = batch.images, batch.views, batch.indices, ~batch.substituted
         is_known = self.mode is not BankMode.record and self.bank.known(views[own], indices[own])
         if is_known and bool(own.all()):
-            self.num_replayed += len(views)
-            return lambda: self.bank.read(views, indices).to(images.device)
+            return lambda: self._replayed(batch)
         if self.mode is BankMode.replay and not is_known:
             raise RunError(
                 f"the bank {self.bank.folder} has no answer to view {int(views[0])} of image {int(indices[0])} or its"
@@ -79,7 +81,9 @@ class BankTargets:
         def answer() -> Tensor:
             logits = promised()
             # What is learnt from is what is kept: a run must not depend on which answers a bank already had.
-            kept = self._kept(views[own], indices[own], None if is_known else logits[own.to(logits.device)])
+            kept = self._read(views[own], indices[own]) if is_known else None
+            if kept is None:
+                kept = self._write(views[own], indices[own], logits[own.to(logits.device)])
             if bool(own.all()):
                 return kept.to(images.device)
             whole = (answers.decisions(logits) if kept.dim() == 1 else logits.float()).clone()
@@ -88,10 +92,32 @@ class BankTargets:
 
         return answer
 
-    def _kept(self, views: Tensor, indices: Tensor, logits: Tensor | None) -> Tensor:
-        """The bank's answers; ``logits`` are written first, unless it has them."""
-        if logits is None:
+    def _replayed(self, batch: TrainBatch) -> Tensor:
+        """Return the bank's answers to a whole batch; the teacher's, which are stored, if those are corrupt."""
+        kept = self._read(batch.views, batch.indices)
+        if kept is None:
+            self.num_asked += len(batch.views)
+            kept = self._write(batch.views, batch.indices, self.teacher.promise(batch.images)())
+        else:
+            self.num_replayed += len(batch.views)
+        return kept.to(batch.images.device)
+
+    def _read(self, views: Tensor, indices: Tensor) -> Tensor | None:
+        """Return the bank's answers, or None with a warning if they are corrupt and may be asked for again.
+
+        Raises:
+            CorruptAnswers: If they are corrupt and only stored answers are wanted.
+        """
+        try:
             return self.bank.read(views, indices)
+        except CorruptAnswers as fault:
+            if self.mode is BankMode.replay:
+                raise
+            log.warning(f"{fault.found}; they are asked for again now")
+            return None
+
+    def _write(self, views: Tensor, indices: Tensor, logits: Tensor) -> Tensor:
+        """Store answers, and return them as they are stored."""
         kept = self.bank.write(views, indices, logits)
         self._uncommitted += 1
         if self._uncommitted >= COMMIT_EVERY:

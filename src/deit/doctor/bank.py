@@ -35,7 +35,7 @@ def check(subject: Subject) -> Iterator[Verdict]:
     device = torch.device(probe.device_of(config))
     teacher.to(device)
     again = banks.asked_again(config, bank, teacher, data, banks.spread(config, 2), device)
-    agreed, asked = banks.compare(bank, again)
+    agreed, asked = banks.compare(bank, again, tau=config.distill.tau)
     if asked:
         yield ok("answers", f"{agreed:.2f} % of {asked} are what the teacher says now")
     else:

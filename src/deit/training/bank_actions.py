@@ -21,7 +21,8 @@ from deit.data.keys import Key
 from deit.data.packing import packed
 from deit.data.sources import DataSet, open_dataset
 from deit.distillation import losses
-from deit.distillation.bank import IDENTITY, Bank
+from deit.distillation.bank import Bank, CorruptAnswers
+from deit.distillation.identity import IDENTITY
 from deit.distillation.targets import BankTargets
 from deit.models.teachers import FrozenTeacher
 from deit.training import banks, probe, teachers
@@ -66,7 +67,8 @@ def build(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) 
     mine = share(config)
 
     def unknown(keys: list[Key]) -> bool:
-        return not bank.known(torch.tensor([key.view for key in keys]), torch.tensor([key.index for key in keys]))
+        views, images = torch.tensor([key.view for key in keys]), torch.tensor([key.index for key in keys])
+        return not (bank.known(views, images) and _is_intact(bank, views, images))
 
     asked = BankTargets(bank, teacher, BankMode.record)
     began = time.perf_counter()
@@ -80,6 +82,16 @@ def build(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) 
         speed = asked.num_asked / (time.perf_counter() - began)
         log.info(f"bank {bank.folder}: epoch {done} of {len(mine)}, {asked.num_asked} answers, {speed:,.0f} a second")
     return float(asked.num_asked)
+
+
+def _is_intact(bank: Bank, views: Tensor, images: Tensor) -> bool:
+    """Return False, and log why, if the bank has answers that must be asked for again."""
+    try:
+        bank.read(views, images)
+    except CorruptAnswers as fault:
+        log.warning(f"{fault.found}; they are asked for again now")
+        return False
+    return True
 
 
 def share(config: Config) -> list[int]:
@@ -101,10 +113,40 @@ def _one_device(config: Config) -> str:
 
 
 def verify(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) -> float:
-    """Ask the teacher again about answers of several epochs; a bank that disagrees is refused."""
-    agreed, asked = banks.compare(bank, _asked_again(config, dataset, teacher, bank))
+    """Compare all answers with their checksums, and some of several epochs with the teacher's; add missing checksums.
+
+    Raises:
+        CorruptAnswers: If an answer is not what was written.
+        ConfigError: If the answers are not the teacher's.
+    """
+    without = _checked(bank)
+    number = sum(bank.num_known(view) for view in without)
+    CONSOLE.print(
+        f"{number - sum(without.values()):,} of {number:,} answers have their checksum, and all of these agree"
+    )
+    agreed, asked = banks.compare(bank, _asked_again(config, dataset, teacher, bank), tau=config.distill.tau)
     CONSOLE.print(f"{agreed:.2f} % of {asked} answers are the teacher's" if asked else "no answer of these epochs")
+    for view in (view for view, missing in without.items() if missing and asked):
+        bank.add_checksums(view)
     return float(asked)
+
+
+def _checked(bank: Bank) -> dict[int, int]:
+    """Compare all stored answers with their checksums; returns by view how many have none.
+
+    Raises:
+        CorruptAnswers: Naming every view in which answers are not what was written.
+    """
+    without: dict[int, int] = {}
+    corrupt: list[str] = []
+    for view in bank.views():
+        try:
+            without[view] = bank.check(view)
+        except CorruptAnswers as fault:
+            corrupt.append(fault.found)
+    if corrupt:
+        raise CorruptAnswers("\n".join(corrupt))
+    return without
 
 
 def _asked_again(
@@ -119,7 +161,7 @@ def _asked_again(
 
 def stats(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) -> float:
     """Say what is in the bank, and how much of an answer it keeps."""
-    views = sorted(int(path.name.removeprefix("view_")) for path in bank.folder.glob("view_*"))
+    views = list(_checked(bank))
     known = {view: bank.num_known(view) for view in views}
     table = Table(title=str(bank.folder), show_header=False)
     answers = sum(known.values())

@@ -19,18 +19,19 @@ class JoinedImages:
 
     def image(self, index: int) -> Image.Image:
         """The image at ``index``; raises ImageError if it cannot be decoded."""
-        part, position = self._at(index)
+        part, position = self.locate(index)
         return part.image(position)
 
     def picture(self, index: int) -> Picture:
         """The same, decoded as far as it is asked for."""
-        part, position = self._at(index)
+        part, position = self.locate(index)
         return part.picture(position)
 
     def describe(self, index: int) -> str:
-        part, position = self._at(index)
+        part, position = self.locate(index)
         return part.describe(position)
 
-    def _at(self, index: int) -> tuple[ImageSource, int]:
+    def locate(self, index: int) -> tuple[ImageSource, int]:
+        """Return the source that has the image at ``index``, and its position there."""
         first, second = self.parts
         return (first, index) if index < len(first) else (second, index - len(first))
