@@ -87,6 +87,7 @@ def test_a_bank_that_is_not_this_runs_is_refused(deit_train: Callable[..., Outco
     shutil.copytree(tmp_path / "bank", tmp_path / "wrong")
     for path in (tmp_path / "wrong").glob("view_*/decision.u16"):
         np.full(path.stat().st_size // 2, 3, np.uint16).tofile(path)  # says 3 of every image
+        path.with_name("checksum.u32").unlink()
     wrong = deit_train(*TINY, "distill.bank=replay", "distill.bank_path=wrong", "hydra.run.dir=d")
     assert wrong.status == 2
     assert "it is damaged or of something else" in wrong.said

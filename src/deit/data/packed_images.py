@@ -67,9 +67,10 @@ class PackedImages:
             raise ImageError(
                 f"{self.source.describe(index)}: could not be read when it was packed into {self.path.parent}"
             )
-        content = self._map[end - 3 * height * width : end]
+        begin = end - 3 * height * width
+        content = self._map[begin:end]
         if self._seen[index] == NOT_READ:
-            found = block_checksum(content, index, height, width)
+            found = block_checksum(content, index, height, width, at=begin)
             self._seen[index] = INTACT if self.checksums[index] in (ABSENT, found) else CORRUPT
         return content.reshape(height, width, 3) if self._seen[index] == INTACT else self._made_again(index)
 

@@ -190,7 +190,7 @@ def build(source: ImageSource, data: Data, folder: Path) -> None:
         _continued(sizes, 8 * done) as index,
     ):
         images = _said(iter(loader), len(source) - done)
-        broken = _write(images, done, pixels, (checksums, sources, index), leave_out=leave_out)
+        broken = _write(images, (done, size), pixels, (checksums, sources, index), leave_out=leave_out)
     told = f"{len(broken)} of {len(source) - done} images cannot be packed:\n{listed(broken)}\n"
     if broken and leave_out:
         log.warning(f"{told}they are left out")
@@ -200,14 +200,15 @@ def build(source: ImageSource, data: Data, folder: Path) -> None:
 
 def _write(
     images: Iterator[Shrunk | Fault],
-    first: int,
+    begin: tuple[int, int],
     pixels: BinaryIO,
     columns: tuple[BinaryIO, BinaryIO, BinaryIO],
     *,
     leave_out: bool,
 ) -> list[str]:
-    """Append images from number ``first`` on, then what is kept of each; after a broken one only look for others.
+    """Append images, then what is kept of each; after a broken one only look for others.
 
+    begin: number of the first image, and where its pixels begin.
     columns: files of checksums, of those of the sources, and of sizes, which come last: they make an image known.
     leave_out: go on instead, with nothing in a broken one's place.
 
@@ -216,7 +217,7 @@ def _write(
     """
     broken: list[str] = []
     waiting: list[tuple[int, int, tuple[int, int]]] = []
-    number = first
+    number, at = begin
 
     def commit() -> None:
         _synced(pixels)
@@ -239,8 +240,8 @@ def _write(
         if leave_out or not broken:
             content, (height, width, _) = np.ascontiguousarray(image.pixels).reshape(-1), image.pixels.shape
             pixels.write(content.tobytes())
-            waiting.append((block_checksum(content, number, height, width), image.probe, (height, width)))
-            number += 1
+            waiting.append((block_checksum(content, number, height, width, at=at), image.probe, (height, width)))
+            number, at = number + 1, at + len(content)
             if len(waiting) == COMMITTED:
                 commit()
     commit()
