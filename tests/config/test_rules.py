@@ -137,6 +137,8 @@ def test_what_has_no_effect_is_noted_once(config: Callable[..., Config]) -> None
     assert "regnety_160.deit_in1k is not used" in unused
     assert "distill.compare=true" in unused
     assert any("distill.tau has no effect with distill=hard" in n for n in notes_of(config("distill.tau=3")))
+    (device,) = notes_of(config("distill=soft", "model.dropout=0.1", "trainer=ddp", "trainer.devices=2"))
+    assert device.startswith("model.dropout draws per device")
     assert any("DRY RUN" in n for n in notes_of(config("teacher.source=random")))
     assert notes_of(config("distill=soft", "data=cifar10", "data.root=null")) == []
 

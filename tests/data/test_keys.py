@@ -5,7 +5,7 @@ import random
 import numpy as np
 import torch
 
-from deit.data.keys import Stream, frozen_generator, mix, seed_globals
+from deit.data.keys import Stream, depth_numbers, frozen_generator, mix, mix_arrays, seed_globals
 
 
 def test_the_hash_never_changes() -> None:
@@ -44,3 +44,26 @@ def test_all_generators_are_seeded() -> None:
     assert draws() == first
     seed_globals(7, 9)
     assert all(a != b for a, b in zip(first, draws(), strict=True))
+
+
+def test_arrays_are_hashed_as_numbers_are() -> None:
+    views, indices = np.array([0, 7, 2**40]), np.array([3, 1_281_166, 5])
+    layers = np.arange(2)[:, None]
+    hashed = mix_arrays(2**63 + 5, Stream.DEPTH, views, indices, layers)
+    assert hashed.tolist() == [
+        [mix(2**63 + 5, Stream.DEPTH, int(v), int(i), layer) for v, i in zip(views, indices, strict=True)]
+        for layer in range(2)
+    ]
+
+
+def test_numbers_of_stochastic_depth_are_uniform_and_belong_to_the_sample() -> None:
+    views, indices = torch.arange(4000) % 3, torch.arange(4000)
+    numbers = depth_numbers(1, 0, views, indices, 24)
+    assert numbers.dtype == torch.float32
+    assert ((numbers >= 0) & (numbers < 1)).all()
+    assert abs(numbers.mean().item() - 0.5) < 0.005  # five standard errors
+    assert torch.corrcoef(numbers).sub(torch.eye(24)).abs().max() < 0.08  # layers are independent: five standard errors
+    order = torch.randperm(4000, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(depth_numbers(1, 0, views[order], indices[order], 24), numbers[:, order])
+    for other in (depth_numbers(2, 0, views, indices, 24), depth_numbers(1, 1, views, indices, 24)):
+        assert (other == numbers).float().mean() < 0.01, "another seed or epoch has other masks"

@@ -29,6 +29,8 @@ def _student_notes(c: Config) -> Iterator[str]:
                 yield f"model.{key} has no effect with model=timm: {c.model.net} has its own"
     if c.model.eval_mode and (c.model.drop_path > 0 or c.model.dropout > 0):
         yield "model.eval_mode=true trains without model.drop_path and model.dropout"
+    if c.model.dropout > 0 and not c.model.eval_mode and c.trainer.world_size > 1:
+        yield "model.dropout draws per device: results depend on trainer.devices and trainer.num_nodes"
     if c.model.float32_attention and c.trainer.precision == "32-true":
         yield "model.float32_attention has no effect with trainer.precision=32-true"
     by_name = epochs_at_scale(c.optim.paper_epochs, c.scale.epochs)

@@ -25,6 +25,7 @@ class Stream(IntEnum):
     STEP = 5
     SHOWN = 6
     STAND_IN = 7
+    DEPTH = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,31 @@ def mix(*parts: int) -> int:
         state = (state ^ state >> 27) * 0x94D049BB133111EB & _MASK
         state ^= state >> 31
     return state
+
+
+def mix_arrays(*parts: int | np.ndarray) -> np.ndarray:
+    """Return `mix` of whole numbers that may be int64 arrays, broadcast against each other: uint64."""
+    state = np.zeros(1, np.uint64)  # arrays wrap around in silence, which scalars do not
+    for part in parts:
+        bits = np.uint64(part & _MASK) if isinstance(part, int) else part.astype(np.uint64)
+        state = (state ^ bits) + np.uint64(0x9E3779B97F4A7C15)
+        state = (state ^ state >> np.uint64(30)) * np.uint64(0xBF58476D1CE4E5B9)
+        state = (state ^ state >> np.uint64(27)) * np.uint64(0x94D049BB133111EB)
+        state ^= state >> np.uint64(31)
+    return state
+
+
+def depth_numbers(seed: int, epoch: int, views: torch.Tensor, indices: torch.Tensor, num_masks: int) -> torch.Tensor:
+    """Return a uniform number in [0, 1) per mask and sample, for stochastic depth: (num_masks, B) float32.
+
+    The epoch is part of the key, because views may come again and their masks should not.
+
+    Args:
+        views, indices: (B,) int64 keys of the samples, on the CPU.
+    """
+    layers = np.arange(num_masks)[:, None]
+    bits = mix_arrays(seed, Stream.DEPTH, epoch, views.numpy(), indices.numpy(), layers)
+    return torch.from_numpy((bits >> np.uint64(40)).astype(np.float32) / np.float32(1 << 24))
 
 
 def seed_globals(*parts: int) -> None:

@@ -18,7 +18,10 @@ from deit.models import networks
 from deit.models.nano import build_nano, has_nano_form
 from deit.models.precision import attention_in_float32
 from deit.models.preprocess import Preprocess
+from deit.models.stochastic_depth import counted_calls, key_drop_paths
 from deit.models.vit import build_transformer
+
+CAIT_CALLS = 2  # CaiT's blocks use one module of stochastic depth for attention and MLP
 
 
 class Heads(NamedTuple):
@@ -89,6 +92,7 @@ def build_student(
         net = _of_timm(model, scale, image_size, num_classes)
     else:
         net = build_transformer(model, scale, image_size=image_size, token=token, num_classes=num_classes)
+        key_drop_paths(net, num_calls=CAIT_CALLS if model.family is Family.cait else 1)
     if model.checkpoint_blocks:
         _checkpoint_blocks(net, model)
     if model.float32_attention:
@@ -111,7 +115,9 @@ def _of_timm(model: Model, scale: Scale, image_size: int, num_classes: int) -> n
         raise ConfigError(
             f"{model.net} takes no {' and no '.join(rates)} ({fault}); pass model.drop_path=0 model.dropout=0"
         ) from None
-    _try_out(net, model, image_size)
+    key_drop_paths(net)
+    with counted_calls(net):
+        _try_out(net, model, image_size)
     return net
 
 

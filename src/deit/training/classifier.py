@@ -57,7 +57,8 @@ class Classifier(LightningModule, ABC):
         return self._images / self._seconds if self._seconds else 0.0
 
     def on_train_batch_start(self, batch: TrainBatch, batch_idx: int) -> None:
-        # Dropout is a function of the position too: nothing is left in a generator that a resume would lose.
+        # Dropout is a function of position and device: nothing is left in a generator that a resume would lose.
+        # Masks of stochastic depth are keyed by sample instead (StudentModule).
         step_seed = mix(self.seed, Stream.STEP, self.current_epoch, batch_idx, self.global_rank)
         torch.default_generator.manual_seed(step_seed)
         if self.device.type == "cuda":

@@ -16,10 +16,12 @@ from torch.optim import Optimizer
 from deit.config.execution import Optim
 from deit.config.teaching import Distill, Fusion
 from deit.data.batches import EvalBatch, TrainBatch
+from deit.data.keys import depth_numbers
 from deit.distillation import losses
 from deit.distillation.targets import LiveTargets, Targets
 from deit.evaluation import heads, metrics
 from deit.evaluation.predictions import Predictions
+from deit.models import stochastic_depth
 from deit.models.students import Heads, Student
 from deit.models.teachers import FrozenTeacher, TeacherNetwork
 from deit.training.averaging import averaged
@@ -70,6 +72,7 @@ class StudentModule(Classifier):
         names = (*reported, "acc5", "loss", *compared, *other)
         super().__init__(optim, seed=seed, train_names=train_names, eval_names=names)
         self.student, self.teacher, self.fusion = student, teacher, fusion
+        self._paths = stochastic_depth.keyed_drop_paths(student)
         self.average = None if optim.ema is None else averaged(student, optim.ema)
         self.decisions = None if teacher is None else TeacherDecisions(teacher)
         deciding = heads.head_names(student.two_heads)[1:]
@@ -83,6 +86,18 @@ class StudentModule(Classifier):
     def on_fit_start(self) -> None:
         if self.teacher is not None:
             self.teacher.to(self.device)  # Lightning moves what it knows, and the teacher is none of its modules
+
+    def on_train_batch_start(self, batch: TrainBatch, batch_idx: int) -> None:
+        super().on_train_batch_start(batch, batch_idx)
+        if not self._paths or not self.student.training:
+            return
+        masks = stochastic_depth.num_masks(self._paths)
+        numbers = depth_numbers(self.seed, self.current_epoch, batch.views, batch.indices, masks)
+        stochastic_depth.set_numbers(self._paths, numbers.to(self.device, non_blocking=True))
+
+    def on_train_batch_end(self, outputs: object, batch: TrainBatch, batch_idx: int) -> None:
+        stochastic_depth.set_numbers(self._paths, None)
+        super().on_train_batch_end(outputs, batch, batch_idx)
 
     def optimizer_step(
         self,
