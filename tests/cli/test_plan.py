@@ -15,21 +15,22 @@ def test_a_plan_says_what_would_be_done_and_leaves_nothing(deit_train: Callable[
     assert outcome.status == 0, outcome.said
     for words in (
         "deit_ti, ",
-        "class and distillation head",
-        "28 x 28 pixels, 7 x 7 patches",
-        "1,293 training images of 10 classes",
-        "1,292 views, 1 of an image, in 81 steps",
-        "10 epochs, 12,920 views, 810 steps",
-        "16 = 1 devices x 1 accumulated x 16",
+        "class head and distillation head",
+        "28 x 28 pixels, 7 x 7 patches of 4 pixels",
+        "1,293 training images, 10 classes",
+        "1,292 views (1 view per image) in 81 optimiser steps",
+        "10 epochs, 12,920 views, 810 optimiser steps",
+        "16 views per step: 1 device x 1 accumulated batch x 16 views",
         "peak 0.001 = 0.032 x 16 / 512",
-        "regnety_160.deit_in1k, fitted on these data, once",
-        "1 of 1 are to be fitted first",
-        "each view as the student sees it, mixed and erased, at 28 pixels",
+        "trained once on this dataset",
+        "it must be trained first; the estimate leaves that time out",
+        "each training view as the student gets it, at 28 pixels",
         "warm-up 5 -> 2 epochs",
     ):
         assert words in outcome.said, words
-    assert re.search(r"student [\d,.]+, teacher [\d,.]+, loading [\d,]+ with each of 1 workers", outcome.said)
-    assert re.search(r"[\d.]+ (s|min|h) an epoch, [\d.]+ (s|min|h) in all", outcome.said)
+    assert re.search(r"student [\d,.]+ images/s, teacher [\d,.]+ images/s, on one CPU process", outcome.said)
+    assert re.search(r"loading [\d,]+ images/s in each of 1 worker\b", outcome.said)
+    assert re.search(r"[\d.]+ (s|min|h) per epoch, [\d.]+ (s|min|h) in total", outcome.said)
     assert list(tmp_path.iterdir()) == [], "nothing is written"
 
 
@@ -37,10 +38,10 @@ def test_a_plan_says_what_would_be_done_and_leaves_nothing(deit_train: Callable[
 def test_a_sweep_is_planned_in_one_table(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
     outcome = deit_train("plan=true", "distill=none", "model=deit_ti,deit_s", "seed=0,1", "scale.depth=1", "-m")
     assert outcome.status == 0, outcome.said
-    assert "plan of a sweep; 4 jobs: 4 to start" in outcome.said
+    assert "Plan of a sweep; 4 jobs: 4 to start" in outcome.said
     assert re.search(r"3 .* model=deit_s seed=1 .* to start .* [\d.]+ (s|min) .* [\d.]+ (s|min|h)", outcome.said)
-    assert re.search(r"total, one after another .* [\d.]+ (s|min|h)", outcome.said)
-    assert "2 speeds measured here" in outcome.said, "a seed costs no time"
+    assert re.search(r"total, if the jobs run one after another .* [\d.]+ (s|min|h)", outcome.said)
+    assert "Estimates: 2 speeds measured here" in outcome.said, "a seed costs no time"
     assert list(tmp_path.iterdir()) == []
 
 
@@ -66,14 +67,14 @@ def test_an_official_recipe_is_planned_on_a_laptop(deit_train: Callable[..., Out
     for words in (
         "deit_b, 87,338,192 parameters, class and distillation head",
         "224 x 224 pixels, 14 x 14 patches",
-        "2,000 training images of 1,000 classes",
-        "1,024 views, 3 of an image, in 1 steps",
-        "300 epochs, 307,200 views, 300 steps",
+        "2,000 training images, 1,000 classes",
+        "1,024 views (3 views per image) in 1 optimiser step",
+        "300 epochs, 307,200 views, 300 optimiser steps",
         "peak 0.001 = 0.0005 x 1024 / 512",
         "schedule official",
         "regnety_160.deit_in1k, published weights",
         "at 224 pixels",
-        "hard, weight 0.5",
+        "hard labels, weight 0.5",
     ):
         assert words in outcome.said, words
     assert {path.name for path in tmp_path.iterdir()} == {"imagenet"}

@@ -1,4 +1,4 @@
-"""What a run would do, how long it would take on this machine, and nothing else."""
+"""Plan of a run: what it would do and how long it would take on this machine. Nothing is trained or written."""
 
 import math
 import sys
@@ -8,6 +8,7 @@ from rich.console import Console
 from rich.table import Table
 
 from deit.config.network import Family
+from deit.config.resources import SUBMITIT_SLURM
 from deit.config.schema import Config
 from deit.config.teaching import TeacherSource
 from deit.data.datamodule import KeyedData
@@ -21,20 +22,20 @@ from deit.training.run import configure_torch, keyed_data, make_student, suited
 
 Rows = list[tuple[str, str]]
 
-WIDTH = 120  # characters, where no terminal has a width of its own
+WIDTH = 120  # characters, if the output is not a terminal
 
 
 def show(config: Config) -> float:
-    """Print the plan of ``config``; returns 0, the accuracy of a run that did not take place.
+    """Print the plan of ``config`` and return 0, the accuracy of a run that was not made.
 
     Raises:
-        ConfigError: for mistakes that only the data could reveal.
+        ConfigError: For mistakes that only the data can reveal.
     """
     configure_torch(config)
     dataset = open_dataset(config.data)
     config = suited(config, dataset)
     data, student, teacher = parts(config, dataset)
-    table = Table(title=f"plan of {config.name}", show_header=False)
+    table = Table(title=f"Plan of {config.name}", show_header=False)
     for rows in (
         _student(config, student),
         _images(config, dataset, data),
@@ -50,7 +51,7 @@ def show(config: Config) -> float:
 
 
 def parts(config: Config, dataset: DataSet) -> tuple[KeyedData, Student, TeacherNetwork | Ensemble | None]:
-    """What a run of ``config`` would work with, the weights fresh."""
+    """Return the data, the student and the teacher of a run of ``config``, with random weights."""
     # Packed images are read as such; what is not packed yet stays as it is.
     known = config.data.packed_side is not None and is_packed(dataset, config.data)
     data = keyed_data(config, packed(dataset, config.data) if known else dataset)
@@ -61,33 +62,40 @@ def parts(config: Config, dataset: DataSet) -> tuple[KeyedData, Student, Teacher
 
 def _student(config: Config, student: Student) -> Rows:
     parameters = sum(parameter.numel() for parameter in student.parameters())
-    size = config.image_size
-    side = size // config.scale.patch_size
-    patches = "" if config.model.family is Family.timm else f", {side} x {side} patches"
-    heads = "class and distillation head" if student.two_heads else "class head"
+    size, patch = config.image_size, config.scale.patch_size
+    side = size // patch
+    patches = "" if config.model.family is Family.timm else f", {side} x {side} patches of {patch} pixels"
+    heads = "class head and distillation head" if student.two_heads else "class head"
     return [
         ("student", f"{config.model.name}, {parameters:,} parameters, {heads}"),
-        ("images", f"{size} x {size} pixels{patches}"),
-        ("starts from", config.init or "fresh weights"),
+        ("input", f"{size} x {size} pixels{patches}"),
+        ("initial weights", config.init or "random"),
     ]
 
 
 def _images(config: Config, dataset: DataSet, data: KeyedData) -> Rows:
     a = config.augment
-    mixing = f"Mixup {a.mixup:g} and CutMix {a.cutmix:g} by {a.mix_mode}" if a.mixes else "no mixing"
+    mixing = f"Mixup {a.mixup:g} and CutMix {a.cutmix:g} per {a.mix_mode}" if a.mixes else "no mixing"
+    policy = a.auto_augment or "no augmentation policy"
     return [
-        ("data", f"{config.data.name}: {len(dataset.train):,} training images of {data.num_classes:,} classes"),
-        ("", f"{len(dataset.val):,} to choose checkpoints by, {len(dataset.test):,} to test on ({dataset.test_split})"),
+        ("data", f"{config.data.name}: {counted(len(dataset.train), 'training image')}, {data.num_classes:,} classes"),
+        ("", f"{counted(len(dataset.val), 'validation image')}, which choose the best checkpoint"),
+        ("", f"{counted(len(dataset.test), 'test image')} (split {dataset.test_split})"),
         ("decoding", f"{config.data.decode}{_packing(config, dataset)}"),
-        ("augmentation", f"crop {a.crop}, {a.auto_augment or 'no policy'}, erasing {a.erasing:g}, {mixing}"),
+        ("augmentation", f"crop {a.crop}, {policy}, random erasing {a.erasing:g}, {mixing}"),
     ]
+
+
+def counted(number: int, noun: str) -> str:
+    """Return ``number`` with ``noun``, in the plural unless it is 1."""
+    return f"{number:,} {noun}{'es' if noun.endswith('batch') else 's'}" if number != 1 else f"1 {noun}"
 
 
 def _packing(config: Config, dataset: DataSet) -> str:
     side = config.data.packed_side
     if side is None:
         return ""
-    first = "" if is_packed(dataset, config.data) else ", which is to be done first"
+    first = "" if is_packed(dataset, config.data) else ", which are not packed yet"
     return f", from images packed at {side} pixels{first}"
 
 
@@ -97,14 +105,20 @@ def _steps(config: Config, data: KeyedData) -> Rows:
     each = o.batch_size // t.world_size // t.accumulate
     rate = schedule(o, steps_per_epoch=steps)
     scaled = f" = {o.lr:g} x {o.batch_size} / 512" if o.scale_lr else ""
+    epochs, repeats = counted(o.epochs, "epoch"), counted(config.augment.repeats, "view")
+    devices, batches = counted(t.world_size, "device"), counted(t.accumulate, "accumulated batch")
     return [
-        ("an epoch", f"{views:,} views, {config.augment.repeats} of an image, in {steps:,} steps"),
-        ("the run", f"{o.epochs:,} epochs, {o.epochs * views:,} views, {o.epochs * steps:,} steps"),
-        *([] if t.patience is None else [("", f"less where {t.patience} epochs bring no better validation accuracy")]),
-        ("batch", f"{o.batch_size:,} = {t.world_size} devices x {t.accumulate} accumulated x {each}"),
-        ("learning rate", f"{o.kind}, peak {o.peak_lr:.3g}{scaled}, {o.warmup_epochs} epochs of warm-up"),
+        ("epoch", f"{counted(views, 'view')} ({repeats} per image) in {counted(steps, 'optimiser step')}"),
+        ("training", f"{epochs}, {counted(o.epochs * views, 'view')}, {counted(o.epochs * steps, 'optimiser step')}"),
+        *([] if t.patience is None else [("early stopping", f"after {_without_gain(t.patience)}")]),
+        ("batch", f"{counted(o.batch_size, 'view')} per step: {devices} x {batches} x {counted(each, 'view')}"),
+        ("learning rate", f"{o.kind}, peak {o.peak_lr:.3g}{scaled}, warm-up of {counted(o.warmup_epochs, 'epoch')}"),
         ("", f"from {rate(0):.3g} to {rate(o.epochs * steps - 1):.3g}, schedule {o.schedule}"),
     ]
+
+
+def _without_gain(patience: int) -> str:
+    return f"{counted(patience, 'epoch')} without a better validation accuracy"
 
 
 def _teacher(config: Config, dataset: DataSet, teacher: TeacherNetwork | Ensemble | None) -> Rows:
@@ -116,28 +130,30 @@ def _teacher(config: Config, dataset: DataSet, teacher: TeacherNetwork | Ensembl
         TeacherSource.pretrained: "published weights",
         TeacherSource.checkpoint: config.teacher.checkpoint or ", ".join(config.teacher.checkpoints),
         TeacherSource.random: "random weights, a dry run",
-        TeacherSource.fit: "fitted on these data, once",
-        TeacherSource.finetune: "published weights, fine-tuned on these data, once",
+        TeacherSource.fit: "trained once on this dataset",
+        TeacherSource.finetune: "published weights, fine-tuned once on this dataset",
     }
-    sees = "each view as the student sees it, mixed and erased" if config.distill.active else "evaluation images"
-    how = f"{config.distill.method}, weight {config.distill.alpha:g}" if config.distill.active else "only compared with"
+    active = config.distill.active
+    given = "each training view as the student gets it" if active else "validation and test images"
+    how = f"{config.distill.method} labels, weight {config.distill.alpha:g}" if active else "none, only compared"
+    which = "it" if len(members) == 1 else f"{to_do} of {counted(len(members), 'teacher')}"
     return [
         ("teacher", f"{' + '.join(m.teacher.name for m in members)}, {whence[config.teacher_source]}"),
-        *([("", f"{to_do} of {len(members)} are to be fitted first, which is not in the estimate")] if to_do else []),
-        ("it sees", f"{sees}, at {' and '.join(map(str, teacher.sizes(config.image_size)))} pixels"),
+        *([("", f"{which} must be trained first; the estimate leaves that time out")] if to_do else []),
+        ("teacher input", f"{given}, at {' and '.join(map(str, teacher.sizes(config.image_size)))} pixels"),
         ("distillation", how),
     ]
 
 
 def unfitted(config: Config, dataset: DataSet) -> list[Path]:
-    """The files of teachers that a run of ``config`` would have to fit first."""
+    """Return the files of teachers that a run of ``config`` would have to train first."""
     members = teachers.members(config) if config.uses_teacher else []
     files = [teachers.fitted_file(m, dataset) for m in members if m.fits_teacher]
     return [file for file in files if not file.is_file()]
 
 
 def epoch_seconds(config: Config, data: KeyedData, measured: probe.Probe) -> float:
-    """How long an epoch with its validation takes on one device."""
+    """Return the seconds of an epoch with its validation on one device."""
     workers = config.data.workers
     training = data.num_train_views * measured.training(workers)
     return training + len(data.dataset.val) * max(measured.evaluate, measured.load / max(workers, 1))
@@ -147,18 +163,28 @@ def _cost(config: Config, data: KeyedData, measured: probe.Probe) -> Rows:
     devices, workers = config.trainer.world_size, config.data.workers
     epoch = epoch_seconds(config, data, measured)
     total = config.optim.epochs * epoch
-    speeds = f"student {1 / measured.step:,.1f}"
-    speeds += f", teacher {1 / measured.teacher:,.1f}" if measured.teacher else ""
-    speeds += f", loading {1 / measured.load:,.0f} with each of {workers} workers"
+    speeds = f"student {1 / measured.step:,.1f} images/s"
+    speeds += f", teacher {1 / measured.teacher:,.1f} images/s" if measured.teacher else ""
+    by = f"in each of {counted(workers, 'worker')}" if workers else "in the training process"
+    one = f"one {'GPU' if measured.device == 'cuda' else 'CPU process'}"
     return [
-        ("measured here", f"{speeds} images/s on one {measured.device} device"),
-        ("estimate", f"{duration(epoch)} an epoch, {duration(total)} in all on one such device"),
-        *([("", f"{duration(total / devices)} if {devices} of them share it evenly")] if devices > 1 else []),
+        ("measured here", f"{speeds}, on {one}"),
+        ("", f"loading {1 / measured.load:,.0f} images/s {by}"),
+        ("estimate", f"{duration(epoch)} per epoch, {duration(total)} in total, on {one}"),
+        *([("", f"{duration(total / devices)} in total if {devices} devices share the work evenly")] * (devices > 1)),
+        *(("", text) for text in elsewhere(config)),
     ]
 
 
+def elsewhere(config: Config) -> list[str]:
+    """Return what an estimate is worth where the run will be on another machine than this one."""
+    if config.resources.launcher != SUBMITIT_SLURM:
+        return []
+    return [f"measured on this machine; the nodes of resources={config.resources.name} may be faster or slower"]
+
+
 def duration(seconds: float) -> str:
-    """In the largest unit of which there is at least one and a half."""
+    """Format ``seconds`` in the largest unit of which there are at least one and a half."""
     for unit, size in (("days", 86400), ("h", 3600), ("min", 60)):
         if seconds >= 1.5 * size:
             return f"{seconds / size:,.1f} {unit}"

@@ -1,4 +1,4 @@
-"""How long the parts of a run take on this machine, measured on a few images.
+"""Speed of the parts of a run on this machine, measured on a few images.
 
 All times are seconds an image. The teacher is timed with random weights: its speed does not depend on them.
 """
@@ -14,6 +14,7 @@ from deit.config.schema import Config
 from deit.data.batches import TrainBatch, TrainViews
 from deit.data.datamodule import KeyedData
 from deit.data.keys import Key
+from deit.data.pixels import warps
 from deit.distillation import losses
 from deit.evaluation.throughput import repeated
 from deit.models.students import Heads, Student
@@ -27,7 +28,7 @@ DTYPES = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
 
 @dataclass(frozen=True)
 class Probe:
-    """What was measured."""
+    """Measured seconds per image."""
 
     device: str
     load: float
@@ -35,12 +36,12 @@ class Probe:
     step: float
     """The student's forward and backward pass and its share of an optimiser step."""
     teacher: float
-    """The teacher's answer; 0 without one."""
+    """The teacher's forward pass; 0 without a teacher."""
     evaluate: float
     """The student's forward pass alone."""
 
     def training(self, workers: int) -> float:
-        """Seconds a view with so many loader processes: these work beside the device, or the device waits."""
+        """Return the seconds per view with this many data loader workers, which load while the device computes."""
         compute = self.step + self.teacher
         return max(compute, self.load / workers) if workers else compute + self.load
 
@@ -48,8 +49,7 @@ class Probe:
 def measure(config: Config, data: KeyedData, student: Student, teacher: nn.Module | None) -> Probe:
     """Time the parts of ``config``'s steps on its kind of device: on the GPU where it may use one and there is one."""
     device = device_of(config)
-    per_device = config.optim.batch_size // config.trainer.world_size // config.trainer.accumulate
-    size = max(1, min(per_device, PIXELS[device] // config.image_size**2))
+    size = batch_size(config, PIXELS[device])
     load, batch = _views(data, device, size)
     student.to(device).train()
     chosen, _ = optimizer.build(student, config.optim, steps_per_epoch=1)
@@ -73,36 +73,50 @@ def measure(config: Config, data: KeyedData, student: Student, teacher: nn.Modul
     return Probe(device, load, trained, taught, _seconds(answer_of(student.eval()), device, size))
 
 
+def batch_size(config: Config, pixels: int) -> int:
+    """Return the size of the batch that is measured: at most the device's share, at most ``pixels`` in all.
+
+    It is even where images are mixed, because they are mixed in pairs.
+    """
+    per_device = config.optim.batch_size // config.trainer.world_size // config.trainer.accumulate
+    unit = 2 if config.augment.mixes else 1
+    return max(unit, min(per_device, pixels // config.image_size**2) // unit * unit)
+
+
 def device_of(config: Config) -> str:
-    """The kind of device that a run of ``config`` computes on here."""
+    """Return the kind of device that a run of ``config`` computes on here."""
     return "cuda" if config.trainer.accelerator != "cpu" and torch.cuda.is_available() else "cpu"
 
 
 def _views(data: KeyedData, device: str, size: int) -> tuple[float, TrainBatch]:
-    """Seconds a view takes to render, and a batch of ``size`` of them."""
+    """Return the seconds that it takes to render a view, and a batch of ``size`` views.
+
+    The batch is rendered first: libraries are loaded and loops are compiled before the clock runs.
+    """
+    if warps.kernels is not None:
+        warps.kernels.warm_up()
     views = data.train_dataloader().dataset
     assert isinstance(views, TrainViews)
     keys = itertools.cycle([Key(0, int(index)) for index in data.dataset.train.indices])
-    load = _seconds(lambda: views.rendered(next(keys)), device, 1)
     raw = views.__getitems__([next(keys) for _ in range(size)])
     batch = data.on_after_batch_transfer(data.transfer_batch_to_device(raw, torch.device(device), 0), 0)
     assert isinstance(batch, TrainBatch)
-    return load, batch
+    return _seconds(lambda: views.rendered(next(keys)), device, 1), batch
 
 
 def precision(config: Config, device: str) -> torch.autocast:
-    """What ``trainer.precision`` does to a forward pass, outside a trainer."""
+    """Return the context of ``trainer.precision`` for a forward pass outside a trainer."""
     name = config.trainer.precision
     return torch.autocast(device, DTYPES.get(name), enabled=name in DTYPES)
 
 
 def _loss(config: Config, answer: Heads, batch: TrainBatch) -> Tensor:
-    """Every head against the labels: as much work as any loss of theirs."""
+    """Return the loss of every head against the labels, which is as much work as any other loss."""
     heads = [logits for logits in answer if logits is not None]
     return torch.stack([losses.label_loss(logits, batch.targets, config.optim.loss) for logits in heads]).mean()
 
 
 def _seconds(work: Callable[[], object], device: str, images: int) -> float:
-    """Seconds an image of ``work``, which does so many ``images`` a call; the first call only warms up."""
+    """Return the seconds per image of ``work``, which processes ``images`` per call; the first call warms up."""
     work()
     return repeated(work, device, seconds=ENOUGH).wall / images

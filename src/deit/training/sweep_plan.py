@@ -1,4 +1,4 @@
-"""What a sweep would do and how long it would take on this machine, in one table, and nothing else."""
+"""Plan of a sweep: its jobs and how long they would take on this machine. Nothing is trained or written."""
 
 import sys
 from collections.abc import Mapping, Sequence
@@ -16,7 +16,7 @@ from deit.data.sources import DataSet, open_dataset
 from deit.training import plan, probe
 from deit.training.run import configure_torch, suited
 
-# Settings that change what is learnt, but not how long an image takes; `None` stands for a whole group.
+# Settings that change the result, but not the time per image; `None` stands for a whole group.
 NO_MATTER: Mapping[str, tuple[str, ...] | None] = {
     "seed": None,
     "init": None,
@@ -34,16 +34,17 @@ NO_MATTER: Mapping[str, tuple[str, ...] | None] = {
 
 
 def show(sweep: Path, jobs: Sequence[Sequence[str]], configs: Sequence[Config]) -> None:
-    """Print a row a job: what varies, whether it is done, how long it takes; and the whole.
+    """Print a row per job with what varies, its state and its time, and the total.
 
-    jobs: The overrides of each.
+    Args:
+        jobs: Overrides of each job.
 
     Raises:
-        ConfigError: for mistakes that only the data could reveal, with the number of the job.
+        ConfigError: For mistakes that only the data can reveal, with the number of the job.
     """
     estimates = Estimates(earlier(sweep, configs))
     states = [ledger.state(sweep / str(number), resume=job.resume) for number, job in enumerate(configs)]
-    table = Table("job", "what", "now", "an epoch", "in all", title=f"plan of a sweep; {ledger.counted(states)}")
+    table = Table("job", "overrides", "state", "per epoch", "total", title=f"Plan of a sweep; {ledger.counted(states)}")
     total = 0.0
     for number, (what, config, state) in enumerate(zip(ledger.varied(jobs), configs, states, strict=True)):
         cells = ["", ""]
@@ -56,21 +57,22 @@ def show(sweep: Path, jobs: Sequence[Sequence[str]], configs: Sequence[Config]) 
             cells = [plan.duration(epoch), plan.duration(config.optim.epochs * epoch)]
         table.add_row(*(cell.replace("[", "\\[") for cell in (f"{number}", what, state.value, *cells)))
     table.add_section()
-    table.add_row("", "total, one after another", "", "", plan.duration(total))
+    table.add_row("", "total, if the jobs run one after another", "", "", plan.duration(total))
     console = Console(width=None if sys.stdout.isatty() else plan.WIDTH)
     console.print(table)
-    for line in estimates.remarks():
+    somewhere_else = {text: None for config in configs for text in plan.elsewhere(config)}
+    for line in (*estimates.remarks(), *somewhere_else):
         console.print(line, soft_wrap=True)
 
 
 def earlier(sweep: Path, configs: Sequence[Config]) -> dict[str, float]:
-    """Seconds an epoch by `speed`, from the jobs that are done."""
+    """Return the seconds per epoch of the finished jobs, by `speed`."""
     known: dict[str, float] = {}
     for number, config in enumerate(configs):
         record = ledger.record(sweep / str(number))
         seconds = cast(dict[str, float], record.get("timing") or {}).get("fit_s")
         if record.get("status") == "done" and seconds is not None:
-            # Of a run that was resumed only its last part is known: the longest is nearest to the truth.
+            # Only the last part of a resumed run was timed: the longest is the nearest to the whole.
             stopped = cast(dict[str, int], record.get("stopped") or {})
             epochs = stopped.get("epochs", config.optim.epochs)
             known[speed(config)] = max(seconds / epochs, known.get(speed(config), 0.0))
@@ -78,9 +80,10 @@ def earlier(sweep: Path, configs: Sequence[Config]) -> dict[str, float]:
 
 
 class Estimates:
-    """Seconds an epoch of every job, measured once for jobs of one speed.
+    """Seconds per epoch of every job, measured once for jobs of the same speed.
 
-    known: What earlier jobs took, by `speed`.
+    Args:
+        known: Seconds per epoch of earlier jobs, by `speed`.
     """
 
     def __init__(self, known: Mapping[str, float]) -> None:
@@ -90,7 +93,7 @@ class Estimates:
         self.unfitted: set[Path] = set()
 
     def epoch(self, config: Config) -> float:
-        """Seconds an epoch of ``config`` takes on its devices, if they share it evenly."""
+        """Return the seconds per epoch of ``config`` on its devices, if they share the work evenly."""
         key, dataset = speed(config), self._dataset(config)
         config = suited(config, dataset)
         self.unfitted.update(plan.unfitted(config, dataset))
@@ -103,11 +106,12 @@ class Estimates:
         return self.known[key]
 
     def remarks(self) -> list[str]:
-        """Where the figures come from and what they leave out."""
-        earlier = f", {self.num_earlier} speeds from jobs that are done" if self.num_earlier else ""
-        lines = [f"estimates: {self.num_probes} speeds measured here{earlier}; a job that goes on is counted whole"]
+        """Return where the estimates come from and what they leave out."""
+        earlier = f", {plan.counted(self.num_earlier, 'speed')} of finished jobs" if self.num_earlier else ""
+        measured = plan.counted(self.num_probes, "speed")
+        lines = [f"Estimates: {measured} measured here{earlier}. A job that resumes is counted in full."]
         if self.unfitted:
-            lines.append(f"not in them: {len(self.unfitted)} of the teachers, to be fitted first")
+            lines.append(f"Not included: {plan.counted(len(self.unfitted), 'teacher')} to train first.")
         return lines
 
     def _dataset(self, config: Config) -> DataSet:
@@ -118,7 +122,7 @@ class Estimates:
 
 
 def speed(config: Config) -> str:
-    """What two runs have in common if an epoch takes them equally long."""
+    """Return a digest that is the same for two runs whose epochs take equally long."""
     values = compose.computed(cast(dict, compose.plain(config)))
     kept = {
         group: {key: item for key, item in value.items() if key not in NO_MATTER[group]}
