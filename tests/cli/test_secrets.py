@@ -9,6 +9,7 @@ import pytest
 from test_runs import TINY
 
 from conftest import ROOT, Outcome
+from in_process import Typed
 
 SECRETS = {
     name: f"planted-{number}-{name.lower()}"
@@ -29,7 +30,6 @@ def leaks(folder: Path) -> list[str]:
 def test_no_secret_is_left_anywhere(deit_train: Callable[..., Outcome], tmp_path: Path, fails: bool) -> None:
     """With every logger on; also where the run fails, whose error is kept, and in sweeps, which keep configurations."""
     settings = [*TINY, "distill=none", "logger=[tensorboard,wandb]", "seed=0,1", "hydra.sweep.dir=sweep", "-m"]
-    settings += ["+hydra.job.env_set.A_TOKEN='${oc.env:HF_TOKEN}'"]
     if fails:
         settings += ["optim=sgd", "optim.lr=1e9", "optim.scale_lr=false"]
     outcome = deit_train(*settings, **SECRETS, WANDB_MODE="offline")
@@ -40,6 +40,20 @@ def test_no_secret_is_left_anywhere(deit_train: Callable[..., Outcome], tmp_path
     assert (tmp_path / "sweep/report/report.html").is_file()
     assert list(tmp_path.glob("sweep/*/wandb")) != []
     assert leaks(tmp_path) == []
+
+
+@pytest.mark.parametrize("line", ["name: ${oc.env:HF_TOKEN}", "defaults: [override /data: '${oc.env:HF_TOKEN}']"])
+def test_a_file_of_a_strangers_reads_no_secret(
+    type_in: Callable[..., Typed], monkeypatch: pytest.MonkeyPatch, tmp_path: Path, line: str
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", SECRETS["HF_TOKEN"])
+    (tmp_path / "experiment").mkdir()
+    (tmp_path / "experiment/theirs.yaml").write_text(f"# @package _global_\n{line}\n")
+    typed = type_in(tmp_path, "train.py", "--config-dir=.", "experiment=theirs")
+    assert (typed.status, typed.begun) == (2, [])
+    assert "free of secrets" in typed.said
+    assert SECRETS["HF_TOKEN"] not in typed.said
+    assert [path.name for path in tmp_path.iterdir()] == ["experiment"]
 
 
 def test_a_planted_secret_would_be_found(tmp_path: Path) -> None:

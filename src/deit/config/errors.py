@@ -26,6 +26,11 @@ class ConfigError(Exception):
         return cls("\n".join(lines))
 
 
+def invalid(key: str, constraint: str, got: object, advice: str) -> str:
+    """Return ``<key> must be <constraint>, got <value>. <What to type.>``, the shape of a message about one setting."""
+    return f"{key} must be {constraint}, got {got}. {advice}."
+
+
 class RunError(Exception):
     """A run that cannot go on though nothing was typed wrongly: printed without a traceback, exit status 1."""
 

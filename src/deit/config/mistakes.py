@@ -12,6 +12,7 @@ from hydra.errors import OverrideParseException
 
 from deit.config.errors import nearest
 from deit.config.schema import Config
+from deit.config.secrets import secret_in
 
 UNRESOLVED = (
     "Interpolation key '.*' not found",
@@ -61,6 +62,8 @@ def explain(error: BaseException) -> str:
     """One message for an error of composition: what is wrong, what is possible, what to type."""
     if isinstance(error, OverrideParseException):
         return unreadable(error.override, error)
+    if (secret := secret_in(error)) is not None:
+        return str(secret)
     text = _whole_message(error)
     for explanation in (
         _missing_key,

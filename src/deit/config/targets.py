@@ -10,11 +10,13 @@ from typing import Any, NamedTuple
 
 import hydra._internal.hydra as hydra_itself
 from hydra._internal.config_loader_impl import ConfigLoaderImpl
+from hydra._internal.config_repository import CachingConfigRepository
+from hydra.core.override_parser.types import Override
 from hydra.types import RunMode
 from omegaconf import DictConfig, ListConfig
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config import secrets
+from deit.config import hydra_settings, secrets
 from deit.config.errors import ConfigError
 
 BUILT = ("callbacks", "launcher", "sweeper", "hydra_logging", "job_logging")
@@ -67,13 +69,23 @@ class CheckedLoader(ConfigLoaderImpl):
     ) -> DictConfig:
         """Raises ConfigError with every such name, and every secret; for the rest see Hydra's own."""
         composed = super().load_configuration(config_name, overrides, run_mode, from_shell, validate_sweep_overrides)
-        if found := [*problems(composed), *secrets.problems(composed)]:
+        if found := [*problems(composed), *hydra_settings.problems(composed), *secrets.problems(composed)]:
             raise ConfigError.of(found)
         return composed
+
+    def _process_config_searchpath(
+        self, config_name: str | None, parsed_overrides: list[Override], repo: CachingConfigRepository
+    ) -> None:
+        loaded = None if config_name is None else repo.load_config(config_path=config_name)
+        primary = loaded.config if loaded is not None else None
+        if isinstance(primary, DictConfig) and (found := list(hydra_settings.search_path_problems(primary))):
+            raise ConfigError.of(found)
+        super()._process_config_searchpath(config_name, parsed_overrides, repo)
 
 
 def check_everything() -> None:
     """Have every configuration checked that Hydra composes from now on: of a run, of a sweep, of each of its jobs."""
+    secrets.register()
     # Hydra builds callbacks and its log before it calls anything of ours, and offers no earlier place.
     hydra_itself.ConfigLoaderImpl = CheckedLoader  # pyright: ignore[reportPrivateImportUsage]
 

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import platform
-import subprocess
 import sys
 import time
 from importlib.metadata import version
@@ -14,7 +13,7 @@ from typing import cast
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from deit.config import compose, ledger
+from deit.config import compose, ledger, revision
 from deit.config.errors import ConfigError, RunError, written
 from deit.config.holding import held
 from deit.config.schema import Config
@@ -155,17 +154,10 @@ def _read(folder: Path) -> dict[str, object] | None:
 
 def environment() -> dict[str, str]:
     """What a run was made with: versions, machine, the commit of the code."""
-    git = subprocess.run(
-        ["git", "describe", "--always", "--dirty", "--abbrev=12"],
-        cwd=Path(__file__).parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
     return {
         "python": platform.python_version(),
         "platform": f"{sys.platform} {platform.machine()}",
-        "git": git.stdout.strip() or "unknown",
+        "git": revision.describe(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         **{name: version(name) for name in RECORDED_VERSIONS},
     }
