@@ -133,7 +133,7 @@ CONTRADICTIONS = [
     Wrong("train.py resolution.pixels=30", ("30 pixels does not divide into patches of 4", "resolution.pixels=28")),
     Wrong("train.py scale.patch_size=5", ("28 pixels does not divide into patches of 5", "resolution.pixels=25")),
     Wrong("train.py model.heads=5 model.embed_dim=48", ("model.embed_dim=48 does not divide by model.heads=5",)),
-    Wrong("train.py trainer=ddp trainer.devices=3", ("optim.batch_size=16 does not divide", "pairs over 3 devices")),
+    Wrong("train.py trainer=ddp trainer.devices=3", ("optim.batch_size must be a multiple of 6", "3 devices")),
     Wrong("train.py trainer.devices=2", ("trainer=cpu is one process, but 2 devices", "pass trainer=ddp")),
     Wrong("train.py optim.epochs=3 optim.warmup_epochs=3", ("optim.warmup_epochs=3 is not shorter than optim.epochs=3",)),
     Wrong("train.py teacher.source=checkpoint", ("no file is named; pass teacher.checkpoint=<file>",)),

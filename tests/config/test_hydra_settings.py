@@ -37,6 +37,7 @@ ACCEPTED = [
     ("sweep.subdir", "${hydra.job.id}"),
     ("run.dir", "out/${hydra.job.override_dirname}"),
     ("launcher.qos", "long"),
+    ("job.name", "train_ddp_process_1"),
     ("sweeper.params", {"seed": "0,1"}),
 ]
 

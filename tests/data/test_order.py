@@ -85,6 +85,17 @@ def test_pairs_stay_on_one_device() -> None:
             assert {frozenset(pair) for pair in zip(batch[0::2], batch[1::2], strict=True)} <= pairs
 
 
+@pytest.mark.parametrize("order", list(Order))
+@pytest.mark.parametrize(("batch_size", "world_size"), [(15, 1), (15, 3), (1, 1), (3, 3)])
+def test_an_odd_batch_is_dealt_by_samples(batch_size: int, world_size: int, order: Order) -> None:
+    settings_: dict[str, Any] = {"batch_size": batch_size, "seed": 0, "repeats": 1, "order": order}
+    one = [key for batch in keys(TrainBatches(np.arange(48), **settings_)) for key in batch]
+    dealt = [keys(TrainBatches(np.arange(48), **settings_, rank=r, world_size=world_size)) for r in range(world_size)]
+    assert {len(batch) for device in dealt for batch in device[:-1]} in ({batch_size // world_size}, set())
+    assert Counter(key for device in dealt for batch in device for key in batch) == Counter(one)
+    assert len({len(device) for device in dealt}) == 1
+
+
 def test_a_small_set_is_never_dropped() -> None:
     batches = TrainBatches(np.arange(5), batch_size=1024, seed=0, repeats=3)  # the official sampler keeps 0 of 5
     (batch,) = keys(batches)

@@ -5,6 +5,7 @@ user's own ``conf/local`` alone.
 """
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,8 @@ def _places(settings: DictConfig) -> Iterator[str]:
     """Yield the settings that would put a job elsewhere than the other commands look for it."""
     if settings.job.chdir:
         yield invalid("hydra.job.chdir", "false because paths are relative to where you type", "true", "Leave it out")
-    if settings.job.name != (program := JobRuntime().get("name")):
+    program = JobRuntime().get("name")
+    if not re.fullmatch(rf"{re.escape(program)}|train_ddp_process_\d+", settings.job.name):  # Lightning names ranks so
         yield invalid("hydra.job.name", f"{program}, the program's name", settings.job.name, "Leave it out")
     if settings.output_subdir is not None:
         why = "null because config.yaml and run.json record what Hydra would write there"

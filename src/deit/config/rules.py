@@ -11,6 +11,7 @@ from pathlib import Path
 
 from deit.config.adapt import adapted
 from deit.config.data_rules import data_are_there, settings_are_read
+from deit.config.errors import invalid
 from deit.config.execution import LabelLoss, Trainer
 from deit.config.material import DataKind, MixMode
 from deit.config.schema import OF_SWEEP, PUBLISHED, Config
@@ -149,15 +150,17 @@ def heads_divide_the_width(c: Config) -> Iterator[str]:
 
 
 def batch_divides(c: Config) -> Iterator[str]:
-    parts = c.trainer.world_size * c.trainer.accumulate
-    unit = 2 * parts  # mixing works on pairs, and a pair stays on one device
-    if parts > 0 and c.optim.batch_size > 0 and c.optim.batch_size % unit:
-        below = max(c.optim.batch_size // unit, 1) * unit
-        yield (
-            f"optim.batch_size={c.optim.batch_size} does not divide into pairs over {c.trainer.world_size} devices x"
-            f" {c.trainer.accumulate} accumulated batches; possible: multiples of {unit};"
-            f" pass optim.batch_size={below} or optim.batch_size={below + unit}"
-        )
+    devices, parts = c.trainer.world_size, c.trainer.accumulate
+    unit = devices * parts * (2 if c.augment.mixes else 1)  # a pair that is mixed stays on one device
+    if devices * parts > 0 and c.optim.batch_size > 0 and c.optim.batch_size % unit:
+        below = c.optim.batch_size // unit * unit
+        named = {"two images that are mixed": c.augment.mixes, f"{devices} devices": devices > 1}
+        named[f"{parts} accumulated batches"] = parts > 1
+        factors = " x ".join(name for name, counts in named.items() if counts)
+        advice = " or ".join(f"optim.batch_size={size}" for size in (below, below + unit) if size)
+        off = ", or turn mixing off with augment.mixup=0 augment.cutmix=0" if c.augment.mixes else ""
+        constraint = f"a multiple of {unit} ({factors})"
+        yield invalid("optim.batch_size", constraint, c.optim.batch_size, f"Pass {advice}{off}")
 
 
 def warmup_ends_before_training(c: Config) -> Iterator[str]:

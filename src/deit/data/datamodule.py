@@ -102,6 +102,7 @@ class KeyedData(LightningDataModule):
                 f"data={self.data.name} has {len(split)} training images, but {world_size} devices need at least"
                 f" {2 * world_size}; pass trainer.devices=1 or a larger data.train_fraction"
             )
+        assert not self.augment.mixes or self.batch_size % (2 * world_size) == 0, "the rules promise whole pairs"
         return TrainBatches(
             split.indices,
             batch_size=self.batch_size,

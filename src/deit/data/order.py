@@ -85,11 +85,13 @@ class TrainBatches:
     A global batch is a run of the epoch's order, of which this device takes every ``world_size``-th pair, or every
     ``world_size``-th sample of the official order: the union over devices does not depend on their number. The last
     batch may be smaller, but has as many pairs on every device; the official order drops it, unless it is the only one:
-    an epoch without a batch would train nothing.
+    an epoch without a batch would train nothing. A batch that does not divide into pairs, which nothing mixes, is dealt
+    by samples.
 
     Args:
         indices: (n,) positions in the source of the images that are trained on.
-        batch_size: Samples of one forward pass over all devices; a multiple of 2 * world_size.
+        batch_size: Samples of one forward pass over all devices; a multiple of world_size, and of 2 * world_size if
+            images are mixed.
         views: Epochs after which the renderings come again; None: never.
         start: Epoch and batch to begin with, for a run that is resumed.
     """
@@ -107,9 +109,10 @@ class TrainBatches:
         world_size: int = 1,
         start: tuple[int, int] = (0, 0),
     ) -> None:
-        assert batch_size % (2 * world_size) == 0, "the configuration's rules promise whole pairs on every device"
+        assert batch_size % world_size == 0, "the configuration's rules promise as many samples on every device"
         self.indices, self.batch_size, self.seed, self.repeats = indices, batch_size, seed, repeats
         self.official, self.views = order is Order.official, views
+        self.has_pairs = batch_size % (2 * world_size) == 0
         self.rank, self.world_size, self.start = rank, world_size, start
         self.epoch = start[0]
         self.sampler = self  # Lightning calls set_epoch on a batch sampler's sampler only
@@ -125,7 +128,7 @@ class TrainBatches:
             order = order[: max(len(order) // self.batch_size * self.batch_size, min(len(order), self.batch_size))]
         else:
             order = epoch_order(len(self.indices), epoch, self.seed, self.repeats)
-        unit = 2 * self.world_size  # mixing needs an even number on every device
+        unit = (2 if self.has_pairs else 1) * self.world_size  # mixing needs an even number on every device
         return order[: len(order) // unit * unit]
 
     @cached_property
@@ -146,7 +149,7 @@ class TrainBatches:
 
     def _share(self, order: np.ndarray, batch: int) -> list[Key]:
         rows = order[batch * self.batch_size : (batch + 1) * self.batch_size]
-        together = 1 if self.official else 2  # pairs stay on one device
+        together = 2 if self.has_pairs and not self.official else 1  # pairs stay on one device
         mine = rows.reshape(-1, together, 2)[self.rank :: self.world_size]
         return [Key(int(view), int(self.indices[position])) for view, position in mine.reshape(-1, 2)]
 
