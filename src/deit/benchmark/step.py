@@ -10,7 +10,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from deit.benchmark import official, ours
+from deit.benchmark import official, ours, peak
 from deit.benchmark.request import Request
 from deit.benchmark.results import Ratio, Result, rows_of, times_as_fast
 from deit.benchmark.rounds import Candidate, interleaved, timed
@@ -33,13 +33,11 @@ moving average of all weights; in a third row it distils, with timm's network of
 of a run under its Trainer, all callbacks included, from the uint8 batch on (normalised, erased, mixed), with the
 same network, batch, optimiser and a moving average as well: without a teacher, with a live teacher, and with its
 answers from a bank. Teachers have random weights, which are as fast. The share of the peak is the step's
-floating-point operations, as torch's flop counter has them, over what a product of large matrices reaches here
-in the same round."""
+floating-point operations, as torch's flop counter has them, over the peak: the fastest of a product of large
+matrices and of large convolutions in both memory layouts, measured in the same round."""
 
 OFFICIAL, FUSED, TAUGHT = "official loop", "official loop, fused attention", "official loop, live teacher"
 NO_TEACHER = "ours, no teacher"
-PRODUCT = "matrix product"
-SIDE = {"cpu": 2048, "cuda": 8192}  # of the matrices: large enough for the peak
 SHARE = "% of the peak"
 
 
@@ -54,23 +52,24 @@ def benchmark(config: Config, request: Request) -> Result:
     loops = _official(alone, data) | _official_taught(config, data)
     untaught = build_module(alone, dataset, initial_student(alone, dataset), None)
     modules: dict[str, tuple[Config, StudentModule]] = {NO_TEACHER: (alone, untaught)}
+    peaks = peak.candidates(config, device)
     with tempfile.TemporaryDirectory() as folder:
         if config.distill.active:
             found = ours.taught(config, dataset, data, Path(folder) / "bank")
             modules |= {name: (config, module) for name, module in found.items()}
         candidates = [
-            Candidate(PRODUCT, timed(_product(config, device), device)),
+            *(Candidate(name, timed(work, device)) for name, (work, _) in peaks.items()),
             *(Candidate(name, timed(loop.step, device, units=size)) for name, loop in loops.items()),
             *(Candidate(name, _each(size, *under_trainer, data)) for name, under_trainer in modules.items()),
         ]
         taken = interleaved("step", candidates, rounds=request.rounds, seconds=request.seconds)
-    product = taken.pop(PRODUCT)
+    reached = peak.per_round({name: (taken.pop(name), flops) for name, (_, flops) in peaks.items()})
     flops = _flops(config, dataset)
     return Result(
         what="step",
         about=ABOUT,
         unit="image",
-        rows=rows_of(taken, {name: {SHARE: _share(taken[name], flops[name], product, device)} for name in taken}),
+        rows=rows_of(taken, {name: {SHARE: _share(taken[name], flops[name], reached)} for name in taken}),
         ratios=_ratios(taken),
         facts={
             "student": config.model.name,
@@ -78,7 +77,7 @@ def benchmark(config: Config, request: Request) -> Result:
             "pixels": config.image_size,
             "batch": size,
             "precision": config.trainer.precision,
-            "peak in GFLOP/s": statistics.median(2 * SIDE[device] ** 3 / spent.wall / 1e9 for spent in product),
+            "peak in GFLOP/s": statistics.median(reached) / 1e9,
         },
     )
 
@@ -120,13 +119,6 @@ def _each(size: int, config: Config, module: StudentModule, data: ours.FixedBatc
     return lambda seconds: steps.measure(seconds).per(size)
 
 
-def _product(config: Config, device: str) -> Callable[[], object]:
-    """A product of two square matrices in the precision of the run."""
-    dtype = probe.DTYPES.get(config.trainer.precision, torch.float32)
-    one, other = (torch.randn(SIDE[device], SIDE[device], device=device, dtype=dtype) for _ in range(2))
-    return lambda: one @ other
-
-
 def _flops(config: Config, dataset: DataSet) -> dict[str, float]:
     """Floating-point operations of a step for an image, by candidate: forward, backward, and the teacher's answer."""
     num_classes, side = len(dataset.classes), config.image_size
@@ -152,10 +144,10 @@ def _trained(student: Student, side: int) -> float:
     return counter.get_total_flops() / 2
 
 
-def _share(taken: Sequence[Spent], flops: float, product: Sequence[Spent], device: str) -> float:
-    """Percentage of the product's speed that a step reaches, the median over rounds."""
-    pairs = zip(taken, product, strict=True)
-    return statistics.median(100 * flops / step.wall / (2 * SIDE[device] ** 3 / peak.wall) for step, peak in pairs)
+def _share(taken: Sequence[Spent], flops: float, reached: Sequence[float]) -> float:
+    """Return the percentage of the peak that a step reaches, the median over rounds."""
+    pairs = zip(taken, reached, strict=True)
+    return statistics.median(100 * flops / step.wall / most for step, most in pairs)
 
 
 def _ratios(taken: Mapping[str, Sequence[Spent]]) -> list[Ratio]:
