@@ -8,8 +8,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
+import torch
 
 from conftest import ROOT, Outcome
+from deit.config.errors import ConfigError
+from deit.config.schema import Config
 from in_process import Typed
 
 
@@ -292,6 +295,46 @@ def test_so_it_is_in_a_process_of_its_own(tmp_path: Path, wrong: Wrong) -> None:
     assert [words for words in wrong.words if words not in outcome.said] == [], outcome.said
     assert "Traceback" not in outcome.said
     assert left(tmp_path) == before
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+@pytest.mark.parametrize(
+    "settings", [["trainer=gpu"], ["trainer=gpu", "seed=0,1", "-m"], ["trainer=gpu", "hydra.run.dir=a/b"]]
+)
+def test_a_gpu_that_is_not_there_leaves_nothing(
+    type_in: Callable[..., Typed], tmp_path: Path, settings: list[str]
+) -> None:
+    typed = type_in(tmp_path, "train.py", *settings)
+    assert (typed.status, typed.begun) == (2, []), typed.said
+    assert typed.said == "GPUs of trainer=gpu must be 0 because PyTorch finds no GPU, got 1. Pass trainer=cpu.\n"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_run_that_is_refused_leaves_nothing(
+    type_in: Callable[..., Typed], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As weights that cannot be fetched are, once the run has its folder; nothing of Hydra's comes first."""
+
+    def refuse(config: Config, folder: Path, overrides: list[str]) -> float:
+        (folder / "checkpoints").mkdir()
+        (folder / "run.json").write_text("{}")
+        raise ConfigError("no such weights")
+
+    monkeypatch.setattr(sys.modules["deit.training.run"], "train", refuse)
+    typed = type_in(tmp_path, "train.py", "hydra.run.dir=a/b")
+    assert (typed.status, typed.said) == (2, "no such weights\n")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "a/b/mine.txt").touch()
+    type_in(tmp_path, "train.py", "hydra.run.dir=a/b")
+    assert (tmp_path / "a/b/mine.txt").exists()
+
+
+@pytest.mark.parametrize("typed", ["plan=true", "++plan=true", "plan=True"])
+def test_a_plan_leaves_nothing(type_in: Callable[..., Typed], tmp_path: Path, typed: str) -> None:
+    planned = type_in(tmp_path, "train.py", typed)
+    assert (planned.status, len(planned.begun)) == (0, 1), planned.said
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_needs_no_quotes_is_taken_as_it_is(type_in: Callable[..., Typed], tmp_path: Path) -> None:

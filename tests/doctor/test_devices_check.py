@@ -23,7 +23,7 @@ def test_gpus_that_are_not_there_are_a_problem_and_the_rest_is_looked_at(
     monkeypatch.setattr(devices, "bandwidth", lambda backend, processes: 2.5e9)
     found = {verdict.subject: verdict for verdict in devices.check(Subject(config("trainer=gpu")))}
     assert found["trainer"].grade is Grade.problem
-    assert "PyTorch sees 0; pass trainer.accelerator=cpu" in found["trainer"].found
+    assert "must be 0 because PyTorch finds no GPU" in found["trainer"].found
     assert found["CPU"].grade is Grade.ok
     assert found["sum over devices (gloo)"].found == "2 CPU processes at 2.50 GB/s"
 

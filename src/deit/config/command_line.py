@@ -15,6 +15,7 @@ from deit.config.arguments import arranged, problems
 from deit.config.errors import FULL, ConfigError, RunError, nearest, printable
 from deit.config.mistakes import explain
 from deit.config.preflight import refuse
+from deit.config.refusal import JobFailed
 
 SILENT = ("hydra/job_logging=disabled", "~hydra.job_logging.handlers")
 INTERRUPTED = 130  # the exit status of what the keyboard ended
@@ -50,6 +51,13 @@ def _answer_help(arguments: list[str], usage: str | None) -> None:
         raise SystemExit(0)
 
 
+def _call(application: Callable[[], object]) -> None:
+    try:
+        application()
+    except JobFailed as failed:
+        raise failed.error from failed.error.__cause__
+
+
 def run(application: Callable[[], object], *, leaves_folder: bool = True) -> None:
     """Call ``application``, a function decorated with ``hydra.main``.
 
@@ -68,13 +76,13 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
             raise ConfigError.of(wrong)
         if leaves_folder and not asks_for_plan(arguments):
             sys.argv[1:] = arguments
-            application()
+            _call(application)
             return
         # Hydra makes a folder before anything runs.
         with tempfile.TemporaryDirectory() as folder:
             elsewhere = [f"hydra.run.dir={folder}", f"hydra.sweep.dir={folder}"]
             sys.argv[1:] = arranged([*silent, *elsewhere, *sys.argv[1:]])
-            application()
+            _call(application)
     except KeyboardInterrupt:
         raise SystemExit(INTERRUPTED) from None
     except RunError as error:

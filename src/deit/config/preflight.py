@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import sys
+import tempfile
 import traceback
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -22,6 +23,7 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import IntervalSweep, Override, Sweep
+from hydra.core.utils import JobReturn, JobStatus
 from hydra.errors import HydraException
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig, ListConfig, OmegaConf
@@ -32,6 +34,7 @@ from deit.config.compose import typed
 from deit.config.errors import ConfigError, printable
 from deit.config.mistakes import explain
 from deit.config.notes import notes_of
+from deit.config.refusal import JobFailed, forget
 from deit.config.schema import OF_SWEEP
 
 EXIT_USER_ERROR = 2
@@ -42,8 +45,15 @@ MOST_JOBS = 10_000  # each is composed before the first one starts, in a tenth o
 class Preflight(Callback):
     """Hydra callback: refuses a run that cannot be; sweeps are `deit.launch.sweep`'s."""
 
+    def __init__(self) -> None:
+        self.there: Path | None = None  # the part of the run's path that existed before; None if a run is there
+        self.nowhere: tempfile.TemporaryDirectory[str] | None = None
+
     def on_run_start(self, config: DictConfig, **kwargs: object) -> None:
         with own_errors_end_the_program():
+            folder = Path(config.hydra.run.dir)
+            if not folder.exists() and not frozen_run(folder).is_file():
+                self.there = next(path for path in (*folder.absolute().parents,) if path.exists())
             given = typed_overrides(config.hydra)
             problems, notes = check(config, trains=config.hydra.job.name not in MEASURE_ONLY)
             problems += [*processes.problems(config), *folder_problems("hydra.run.dir", config.hydra.run.dir)]
@@ -54,6 +64,16 @@ class Preflight(Callback):
             if swept(config):
                 notes.insert(0, f"this is one run of a grid of {len(expand(given, swept(config)))}; -m runs them all")
             say([*repeated(given), *_unused_folder(config, "hydra.sweep.dir", "hydra.run.dir"), *notes])
+            if config.plan:  # Hydra makes a folder for everything that it runs
+                self.nowhere = tempfile.TemporaryDirectory()
+                config.hydra.run.dir = self.nowhere.name
+
+    def on_job_end(self, config: DictConfig, job_return: JobReturn, **kwargs: object) -> None:
+        if job_return.status is JobStatus.FAILED and not is_multirun():
+            error = cast(Exception, job_return._return_value)
+            if isinstance(error, ConfigError) and self.there is not None and processes.rank() == 0:
+                forget(Path(config.hydra.runtime.output_dir), self.there)
+            raise JobFailed(error)
 
 
 def typed_overrides(settings: HydraConf) -> list[str]:

@@ -5,7 +5,7 @@ import logging
 import math
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO, cast
 
@@ -20,8 +20,9 @@ from deit.config.errors import ConfigError, RunError
 from deit.config.ledger import State
 from deit.config.preflight import Grid, refuse
 from deit.config.resources import HERE, SUBMITIT_SLURM, Resources
+from deit.config.schema import Config
 from deit.launch import own_data
-from deit.launch.queue import Place, run_all
+from deit.launch.queue import Place, in_grammar, run_all
 from deit.launch.results import Results
 from deit.launch.side_by_side import SideBySide, num_cores
 from deit.training.preemption import watched
@@ -47,15 +48,19 @@ class Sweep(Callback):
                 refuse(f"{name} submits the jobs of a sweep, this is a single run; pass -m, or resources=local")
             if config.resources.jobs != 1:
                 preflight.say([f"{name}: a single run has nothing beside it; -m makes a sweep"])
+            _refuse_missing_devices([typed(config)])
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         with preflight.own_errors_end_the_program():
             grid = preflight.check_sweep(config)
             if problems := list(processes.sweep_problems()) or grid.problems or list(_problems(config, grid)):
                 refuse("\n".join(problems))
+            _refuse_missing_devices([typed(job) for job in grid.composed])
             preflight.say([*preflight.repeated(preflight.typed_overrides(config.hydra)), *grid.notes])
             if _is_grid(config):
                 self._start(config, grid)
+            else:
+                _fix_folder(config)
 
     def _start(self, config: DictConfig, grid: Grid) -> None:
         sweep = Path(config.hydra.sweep.dir)
@@ -70,6 +75,7 @@ class Sweep(Callback):
 
             show(sweep, grid.jobs, configs)
             raise SystemExit(0)
+        _fix_folder(config)
         _held.append(ledger.hold(sweep))
         added = ledger.refuse_another_grid(sweep, texts)
         ledger.freeze(sweep, texts)
@@ -108,6 +114,23 @@ class Sweep(Callback):
         with preflight.own_errors_end_the_program():
             if self.results is not None and (status := self.results.show()):
                 raise SystemExit(status)
+
+
+def _refuse_missing_devices(configs: Sequence[Config]) -> None:
+    """Refuse jobs of this machine on more GPUs than it has, before anything is written."""
+    for config in {str((one.trainer, one.resources.launcher)): one for one in configs}.values():
+        if config.trainer.accelerator == "cpu" or config.resources.launcher == SUBMITIT_SLURM or config.plan:
+            continue
+        from deit.training.trainer import refuse_missing_devices  # torch is imported only to look for GPUs
+
+        refuse_missing_devices(config)
+
+
+def _fix_folder(config: DictConfig) -> None:
+    """Give every job of a sweep the folder of the sweep: its name may depend on settings that vary."""
+    folder = str(config.hydra.sweep.dir)
+    config.hydra.sweep.dir = folder
+    config.hydra.overrides.hydra.append(f"hydra.sweep.dir={in_grammar(Path(folder))}")  # Hydra composes jobs from it
 
 
 def _place(config: DictConfig, results: Results, resources: Resources) -> tuple[Place, int | None]:

@@ -11,7 +11,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
 from timm.models.vision_transformer import Block
 
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, invalid
 from deit.config.execution import Trainer as Settings
 from deit.config.resources import SUBMITIT_SLURM
 from deit.config.schema import Config
@@ -50,10 +50,10 @@ def refuse_missing_devices(config: Config) -> None:
         return
     found = torch.cuda.device_count() or int(torch.backends.mps.is_available())
     if found < settings.devices:
-        raise ConfigError(
-            f"trainer={settings.name} asks for {settings.devices} GPUs, PyTorch sees {found};"
-            f" pass {f'trainer.devices={found}' if found and not in_slurm else 'trainer.accelerator=cpu'}"
-        )
+        cpu = "trainer=cpu" if settings.devices == 1 and not in_slurm else "trainer.accelerator=cpu"
+        advice = f"trainer.devices={found}" if found and not in_slurm else cpu
+        limit = f"at most {found}, the GPUs that PyTorch finds" if found else "0 because PyTorch finds no GPU"
+        raise ConfigError(invalid(f"GPUs of trainer={settings.name}", limit, settings.devices, f"Pass {advice}"))
 
 
 def slurm() -> list[SLURMEnvironment]:
