@@ -10,6 +10,7 @@ format:     safetensors (timm's layout; the default), onnx, torch, all.
 ema:        true, false: the averaged weights or the raw ones; unless given, those that the run chose.
 preprocess: true: ONNX and torch take pixels in [0, 1]; false, the default: images that are normalised already.
 push:       repository on the Hub; private=false lets everybody see one that is made anew.
+overwrite:  true replaces an earlier export at output, unless a file in it was changed.
 """
 
 import sys

@@ -8,7 +8,8 @@ find photos -name '*.jpg' | python src/predict.py checkpoint=logs/runs/<run> tea
 checkpoint: a run's folder, a .ckpt, .pth or .safetensors file, an exported folder, or timm:<name>.
 images: files, folders, patterns with commas between; from a pipe, a path a line or one image.
 teacher: true for the run's own, or whatever checkpoint may be. format: table, json, csv. output: a file.
-attention: pictures in overlays=logs/attention. top=5, batch=32, device=auto|cpu|cuda.
+overwrite: true replaces an output that exists. attention: pictures in overlays=logs/attention/<checkpoint>_<images>.
+top=5, batch=32, device=auto|cpu|cuda|mps.
 upright: true turns photographs as their EXIF says, false does not; left out, as the network was trained.
 ema=true|false: of checkpoints with averaged weights.
 Exit status: 0 if every image was read, 1 if one could not be, 2 for wrong input.

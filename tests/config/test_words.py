@@ -41,6 +41,39 @@ def test_words_become_the_fields_types() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("lr=0.1,bs=16", ["lr=0.1,bs=16"]),
+        ("a,lr=0.1,bs=16,b", ["a", "lr=0.1,bs=16", "b"]),
+        ("'lr=0.1,bs=16'", ["lr=0.1,bs=16"]),
+        ('"not there, yet",b', ["not there, yet", "b"]),
+        ("one,two,three", ["one,two,three"]),
+        ("one,two,four", ["one", "two", "four"]),
+        ("it's,a", ["it's", "a"]),
+        ("a,,b,", ["a", "b"]),
+        (",", []),
+        (f"{'x' * 5000},b", ["x" * 5000, "b"]),
+    ],
+)
+def test_a_path_that_exists_keeps_its_commas(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, parts: list[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("lr=0.1,bs=16", "lr=0.1", "a", "one,two,three", "one"):
+        (tmp_path / name).mkdir()
+    assert words.listed(text) == parts
+    assert words.read(Asked, ["checkpoint=a", f"images={text}"], EXAMPLES).images == parts
+
+
+def test_texts_are_taken_as_they_are(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "'kept'").mkdir()
+    typed = ["checkpoint=${oc.env:HOME}", "output='in quotes'", "images='kept',${x}"]
+    read = words.read(Asked, typed, EXAMPLES)
+    assert (read.checkpoint, read.output, read.images) == ("${oc.env:HOME}", Path("in quotes"), ["'kept'", "${x}"])
+
+
 def test_what_is_not_typed_is_the_default() -> None:
     assert words.read(Asked, ["checkpoint=x"], EXAMPLES) == Asked(checkpoint="x")
 

@@ -26,7 +26,9 @@ def test_it_is_there_with_its_record_once_all_is_written(tmp_path: Path) -> None
 def test_an_earlier_export_gives_way(tmp_path: Path) -> None:
     output = tmp_path / "out"
     exported(output)
-    assert list(problems(output)) == []
+    (said,) = problems(output)
+    assert said.endswith("an earlier export. Pass overwrite=true or another.")
+    assert list(problems(output, overwrite=True)) == []
     exported(output, "two")
     assert (output / "README.md").read_text() == "two"
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
@@ -53,7 +55,7 @@ def test_an_export_in_which_somebody_wrote_is_kept(tmp_path: Path) -> None:
     exported(output)
     (output / "README.md").write_text("one, license: mit")
     (output / "LICENSE").write_text("")
-    (said,) = problems(output)
+    (said,) = problems(output, overwrite=True)
     assert "is an earlier export in which LICENSE, README.md changed since, and would be lost" in said
 
 
@@ -63,6 +65,8 @@ def test_a_folder_of_others_is_kept(tmp_path: Path) -> None:
     assert said.startswith(f"output={tmp_path} holds files that are no earlier export; pass another output=<folder>")
     (said,) = problems(tmp_path / "thesis.tex")
     assert said.endswith("is a file; pass output=<folder>")
+    (said,) = problems(tmp_path / "net.onnx")
+    assert said.endswith(f"a file's name. Pass output={tmp_path}/net.")
     (tmp_path / "empty").mkdir()
     assert list(problems(tmp_path / "empty")) == []
 

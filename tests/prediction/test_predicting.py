@@ -5,7 +5,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import cast
 
@@ -24,11 +24,12 @@ from deit.data.views import TrainView
 from deit.models.description import DESCRIPTION, describe
 from deit.models.files import save_weights
 from deit.models.trained import read_trained
-from deit.prediction.answering import Answering
+from deit.prediction.answering import Answer, Answering, Guess
 from deit.prediction.overlays import in_photo
 from deit.prediction.photographs import find_photographs
 from deit.prediction.request import Format, Request, taken
 from deit.prediction.work import picture_paths, work
+from deit.prediction.writing import as_csv
 from deit.training.run import make_student
 from deit.training.teachers import untrained
 from small_disk import SmallDisk
@@ -152,9 +153,118 @@ def test_output_is_a_file_in_the_form_that_its_suffix_says(place: Path, predict:
     assert len(json.loads((place / "new/a.json").read_text())) == 3
     predict("checkpoint=run", "images=photos", "output=new/a.csv")
     assert (place / "new/a.csv").read_text().startswith("image,head,rank")
-    predict("checkpoint=run", "images=photos", "output=new/a.csv", "format=json")
-    assert len(json.loads((place / "new/a.csv").read_text())) == 3
-    assert {file.name for file in (place / "new").iterdir()} == {"a.json", "a.csv"}
+    predict("checkpoint=run", "images=photos", "output=new/a")
+    assert (place / "new/a").read_text().startswith("photos/a.png\n")
+    assert {file.name for file in (place / "new").iterdir()} == {"a.json", "a.csv", "a"}
+
+
+def test_what_is_there_is_replaced_only_when_it_is_said(place: Path, predict: Predict, tmp_path: Path) -> None:
+    asked = ("checkpoint=run", "images=photos/a.png", f"output={tmp_path}/a.csv")
+    (tmp_path / "a.csv").write_text("earlier")
+    status, _, told = predict(*asked)
+    assert (status, (tmp_path / "a.csv").read_text()) == (2, "earlier")
+    assert told == (
+        f"output must be a new file, got {tmp_path}/a.csv, which exists. Pass overwrite=true or another output.\n"
+    )
+    assert predict(*asked, "overwrite=true") == (0, "", "")
+    assert (tmp_path / "a.csv").read_text().startswith("image,head")
+    drawn = ("checkpoint=run", "images=photos/a.png", "attention=true", f"overlays={tmp_path}")
+    assert predict(*drawn)[0] == 0
+    status, _, told = predict(*drawn)
+    assert (status, "got 1 of earlier, such as" in told) == (2, True)
+    assert predict(*drawn, "overwrite=true")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("output=x.xlsx",), "output must end in .csv, .json, .txt, got x.xlsx. Pass output=x.csv, which spreadsheets"),
+        (("output=a.tsv", "format=csv"), "output must end in .csv, .json, .txt, got a.tsv."),
+        (
+            ("output=a.csv", "format=json"),
+            "format must go with the suffix of output=a.csv, got json. Pass output=a.json",
+        ),
+    ],
+)
+def test_a_suffix_that_does_not_go_with_the_format_is_refused(
+    predict: Predict, place: Path, words: tuple[str, ...], told: str
+) -> None:
+    status, _, message = predict("checkpoint=run", "images=photos", *words)
+    assert status == 2
+    assert told in message
+    assert not (place / words[0].partition("=")[2]).exists()
+
+
+def test_a_folder_with_a_comma_is_one_checkpoint(place: Path, predict: Predict) -> None:
+    (place / "lr=0.1,bs=16").symlink_to(place / "run")
+    (place / "a,b").mkdir()
+    (place / "a,b/1,2.png").write_bytes((place / "photos/a.png").read_bytes())
+    for checkpoint in ("lr=0.1,bs=16", "'lr=0.1,bs=16'"):
+        for images in ("a,b", "a,b/1,2.png", "a,b/1,*.png", "photos/c[0].png,a,b/1,2.png"):
+            status, said, told = predict(f"checkpoint={checkpoint}", f"images={images}", "format=json", "top=1")
+            assert (status, told) == (0, "")
+            assert json.loads(said)[-1]["image"] == "a,b/1,2.png"
+
+
+def test_csv_and_table_execute_nothing_in_a_spreadsheet_or_terminal(predict: Predict, tmp_path: Path) -> None:
+    names = [
+        "=HYPERLINK(1).png",
+        "+1.png",
+        " =2.png",
+        "-a.png",
+        "@b.png",
+        "\t=c.png",
+        "\x1b]0;owned\x07.png",
+        "\u202egnp.png",
+    ]
+    content = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(content, "PNG")
+    for name in names:
+        (tmp_path / name).write_bytes(content.getvalue())
+    _, said, _ = predict("checkpoint=run", f"images={tmp_path}", "format=csv", "top=1")
+    assert all(f"/{name}" in said for name in names[:5]), "no cell begins with them"
+    assert "\x1b" not in said and "\x07" not in said and "\u202e" not in said
+    assert [row[0] for row in writing_of(names)] == [
+        "'=HYPERLINK(1).png", "'+1.png", "' =2.png", "'-a.png", "'@b.png", "'\t=c.png", "?]0;owned?.png", "?gnp.png"
+    ]  # fmt: skip
+
+
+def writing_of(names: Sequence[str]) -> list[list[str]]:
+    """The rows of a CSV file about images of these names, whose class is called like them."""
+    answers = [Answer(name, {"class": [Guess(0, name, 0.5)]}) for name in names]
+    rows = list(csv.reader(io.StringIO("".join(as_csv([answers])), newline="")))[1:]
+    assert all(row[0] == row[4] == row[5] for row in rows)
+    return rows
+
+
+@pytest.mark.parametrize("names", [("n" * 251, "照" * 83), ("n" * 250 + "a", "n" * 250 + "b")])
+def test_a_picture_of_a_long_name_has_a_shorter_one_of_its_own(
+    predict: Predict, place: Path, tmp_path: Path, names: tuple[str, str]
+) -> None:
+    for name in ("a", *names):
+        (tmp_path / f"in/{name}.jpg").parent.mkdir(exist_ok=True)
+        (tmp_path / f"in/{name}.jpg").write_bytes((place / "photos/far/b.jpg").read_bytes())
+    output = tmp_path / f"{'o' * 251}.csv"
+    asked = (
+        "checkpoint=run",
+        f"images={tmp_path}/in",
+        "attention=true",
+        f"overlays={tmp_path}/out",
+        f"output={output}",
+    )
+    assert predict(*asked)[0] == 0
+    assert len({row["image"] for row in csv.DictReader(output.open(newline=""))}) == 3
+    pictures = sorted(path.name for path in (tmp_path / "out").iterdir())
+    assert len(pictures) == 3 and "a_attention.png" in pictures
+    assert all(len(os.fsencode(name)) <= 240 and name.endswith("_attention.png") for name in pictures)
+
+
+def test_pictures_without_a_folder_of_their_own_replace_none(predict: Predict, place: Path) -> None:
+    for folder in ("run_a.png", "run_a.png-2"):
+        _, _, told = predict("checkpoint=run", "images=photos/a.png", "attention=true", "format=json")
+        assert told == f"1 pictures in logs/attention/{folder}\n"
+    _, _, told = predict("checkpoint=plain", "images=photos/a.png", "attention=true", "format=json")
+    assert told == "1 pictures in logs/attention/plain_a.png\n"
 
 
 def test_the_runs_own_teacher_answers_about_the_same_view(config: Callable[..., Config], predict: Predict) -> None:
@@ -398,7 +508,7 @@ def test_networks_without_maps_say_so_in_a_line(tmp_path: Path, place: Path, pre
 @pytest.mark.parametrize(
     ("arguments", "told"),
     [
-        (("checkpoint=run", "images=photos/a.png", "output=photos/a.png"), "output=photos/a.png is one of the images"),
+        (("checkpoint=run", "images=photos/a.png", "output=photos/a.png"), "output must end in"),
         (("checkpoint=nowhere", "images=photos"), "checkpoint=nowhere is no file, no folder and no network of timm"),
         (("checkpoint=run", "images=photos", "ema=true"), "which ema=true asks for"),
         (("checkpoint=teacher.safetensors", "images=photos"), "holds no DeiT, DeiT III or CaiT"),
@@ -441,7 +551,7 @@ def test_a_full_disk_is_told_and_keeps_what_it_held(
     disk.fill()
     os.chdir(tmp_path)
     more = ["attention=true"] if "overlays" in what else []
-    status, _, told = predict(f"checkpoint={place}/run", f"images={place}/photos", what, *more)
+    status, _, told = predict(f"checkpoint={place}/run", f"images={place}/photos", what, "overwrite=true", *more)
     assert status == 1
     assert f"disk/{what.partition('disk/')[2]}" in told and "cannot be written (No space left on device)" in told
     assert (disk.folder / "a.json").read_text() == "before"

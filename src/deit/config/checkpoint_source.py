@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+from deit.config import words
 from deit.config.schema import PUBLISHED
 
 EXPORTED = "config.json"
@@ -13,21 +14,35 @@ POSSIBLE = (
     "possible: a run's folder, a .ckpt, .pth or .safetensors file, an exported folder, or timm:<name>, such as"
     " timm:deit_tiny_patch16_224.fb_in1k"
 )
+_SHOWN = 300  # characters of a text that no path can be
 _SUFFIXES = (".ckpt", ".pth", ".pt", ".bin", ".safetensors")
 
 
 def problems(source: str, key: str = "checkpoint") -> Iterator[str]:
     """Yield why ``source``, which the user set ``key`` to, can be read from in no case."""
     path = Path(source)
-    if source.startswith(PUBLISHED) or path.is_file():
+    if source.startswith(PUBLISHED):
         return
-    if not path.is_dir():
+    if not words.exists(source):
         if len(path.parts) > 1 or path.suffix in _SUFFIXES:  # else it may be a name of timm's
             yield nothing_there(source, key)
-    elif not (path / EXPORTED).is_file() and not (path / BEST).is_file():
-        yield f"{key}={source} is a folder without {BEST} and {EXPORTED}; {POSSIBLE}"
+    elif path.is_dir() and not (path / EXPORTED).is_file() and not (path / BEST).is_file():
+        runs = sorted((one.parents[1] for one in path.glob(f"*/{BEST}")), key=_by_number)
+        if runs:
+            kind = "a sweep" if runs[0].name.isdecimal() else "a folder"
+            yield f"{key} must name one run, got {source}, {kind} of {len(runs)}. Pass {key}={runs[0]}."
+        elif (path / "run.json").is_file():
+            yield f"{key} must name a run with {BEST}, got {source}, a run that has none yet. Start it again."
+        else:
+            yield f"{key}={source} is a folder without {BEST} and {EXPORTED}; {POSSIBLE}"
+
+
+def _by_number(run: Path) -> tuple[bool, int, str]:
+    return (False, int(run.name), "") if run.name.isdecimal() else (True, 0, run.name)
 
 
 def nothing_there(source: str, key: str) -> str:
     """What to say of what is neither on disk nor known to timm."""
+    if len(source) > _SHOWN:
+        source = f"{source[:_SHOWN]}…"
     return f"{key}={source} is no file, no folder and no network of timm; {POSSIBLE}"

@@ -41,6 +41,8 @@ def take_words(names: Sequence[str], usage: str | None) -> dict[str, str]:
     """What is given as ``name=value`` for one of ``names``, taken off the command line: values by name."""
     _answer_help(sys.argv[1:], usage)
     pairs = [argument.partition("=") for argument in sys.argv[1:]]
+    if doubles := [name for name in names if [one for one, *_ in pairs].count(name) > 1]:
+        refuse(f"{doubles[0]} must be given once, got it twice. Pass {doubles[0]}=<value> once.")
     sys.argv[1:] = ["".join(pair) for pair in pairs if pair[0] not in names]
     return {name: value for name, _, value in pairs if name in names}
 

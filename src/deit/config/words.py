@@ -1,8 +1,10 @@
 """Command lines of ``name=value`` words read into a dataclass, for commands that need no groups. Imports no torch."""
 
+import os
+import re
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import MISSING, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import MISSING, fields, replace
 from enum import Enum
 from pathlib import Path
 from types import NoneType
@@ -37,7 +39,7 @@ def taken(kind: type[T], arguments: Sequence[str], usage: str | None, examples: 
 
 
 def read(kind: type[T], arguments: Sequence[str], examples: Mapping[str, str]) -> T:
-    """The dataclass ``kind`` with what ``arguments`` set; a list is typed with commas.
+    """The dataclass ``kind`` with what ``arguments`` set; a list is typed with commas, and read by `listed`.
 
     Args:
         kind: Its fields are of types that OmegaConf knows; one without a default must be given.
@@ -51,6 +53,7 @@ def read(kind: type[T], arguments: Sequence[str], examples: Mapping[str, str]) -
     chosen = OmegaConf.structured(kind)
     problems: list[str] = []
     given: set[str] = set()
+    texts: dict[str, object] = {}  # past OmegaConf, to which ${ would mean something
     for argument in arguments:
         name, equals, value = argument.partition("=")
         plain = name.lstrip("-").replace("-", "_")
@@ -65,9 +68,13 @@ def read(kind: type[T], arguments: Sequence[str], examples: Mapping[str, str]) -
         elif name in given:
             problems.append(f"{name} is given twice; pass it once")
         else:
-            is_list = get_origin(types[name]) is list
             try:
-                chosen[name] = [part for part in value.split(",") if part] if is_list else value
+                if get_origin(types[name]) is list:
+                    texts[name], chosen[name] = listed(value), []
+                elif (text := _kind(types[name])) in (str, Path):
+                    texts[name], chosen[name] = text(unquoted(value)), ""
+                else:
+                    chosen[name] = value
             except OmegaConfBaseException:
                 problems.append(f"{argument} must be {_described(types[name])}; pass {name}={examples[name]}")
         given.add(name)
@@ -76,13 +83,52 @@ def read(kind: type[T], arguments: Sequence[str], examples: Mapping[str, str]) -
             problems.append(f"{field.name} must be given; pass {field.name}={examples[field.name]}")
     if problems:
         raise ConfigError.of(problems)
-    return OmegaConf.to_object(chosen)  # pyright: ignore[reportReturnType] - an instance of kind
+    return replace(OmegaConf.to_object(chosen), **texts)  # pyright: ignore[reportCallIssue, reportArgumentType] - of kind
+
+
+def exists(path: str) -> bool:
+    """Return True if ``path`` is a file or folder; False for a text that no path can be, such as one too long."""
+    return os.path.exists(path)  # noqa: PTH110 - pathlib raises for such a text
+
+
+def unquoted(text: str) -> str:
+    """Return ``text`` without quotes around all of it, which a second pair keeps from the shell, unless it exists."""
+    is_quoted = len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" and text[0] not in text[1:-1]
+    return text[1:-1] if is_quoted and not exists(text) else text
+
+
+def listed(text: str) -> list[str]:
+    """Split ``text`` at its commas, except those inside quotes and those in a path that exists.
+
+    Of several paths that a text may begin with, the longest is taken: ``runs/lr=0.1,bs=16`` is one folder if it exists.
+    """
+    if exists(text):
+        return [text]
+    return [part for part in _joined([unquoted(part) for part in re.findall(_PART, text)]) if part]
+
+
+_MOST_COMMAS = 64  # in one path that is looked for: a list of thousands is read in no time
+_PART = re.compile(r"""(?:'[^']*'|"[^"]*"|[^,'"]|['"])+""")
+"""Text up to a comma that is not inside quotes."""
+
+
+def _joined(parts: list[str]) -> Iterator[str]:
+    """Yield ``parts``, those joined again that a comma in a path has parted."""
+    while parts:
+        ends = range(min(len(parts), _MOST_COMMAS + 1), 1, -1)
+        end = next((end for end in ends if exists(",".join(parts[:end]))), 1)
+        yield ",".join(parts[:end])
+        parts = parts[end:]
+
+
+def _kind(kind: object) -> object:
+    """Return the type of a field that may be None besides."""
+    return next((one for one in get_args(kind) if one is not NoneType), kind)
 
 
 def _described(kind: object) -> str:
     """What a field of type ``kind`` takes, in words."""
-    parts = [one for one in get_args(kind) if one is not NoneType] or [kind]
-    one = parts[0]
+    one = _kind(kind)
     if isinstance(one, type) and issubclass(one, Enum):
         return f"one of {', '.join(member.name for member in one)}"
     return KINDS.get(one, "another value")  # pyright: ignore[reportArgumentType] - any type may be asked for

@@ -28,12 +28,14 @@ _ON_THE_HUB = {
 }
 """What the Hub calls the sets that are the same everywhere."""
 _ACCURACIES = {
-    "test/acc1": "the answer (`logits`)",
+    "test/acc1": Markup("the answer (`logits`)"),
     "test/acc1_class": "class head",
     "test/acc1_distill": "distillation head",
     "test/acc1_fused": "both, sum of their softmax",
     "test/acc1_fused_logits": "both, mean of their logits",
 }
+_MARKUP = re.compile(r"[^\w .,/+-]|(?<![^\W_])_|_(?![^\W_])")
+"""Characters that may mean something to Markdown inside a line; an underscore inside a word does not."""
 _LIBRARIES = {Format.safetensors: "timm", Format.onnx: "onnx", Format.torch: "pytorch"}
 _OF_THE_SITE = ("hydra.", "logger", "resources", "name=", "resume=", "plan=", "trainer.devices=", "data.workers=")
 """Settings that change nothing of what is computed, and are of no use on another machine."""
@@ -66,7 +68,9 @@ def measured(request: Request, trained: Trained) -> Measured | None:
     accuracies = {label: float(metrics[name]) for name, label in _ACCURACIES.items() if _is_number(metrics.get(name))}
     typed = record.get("overrides")
     return Measured(
-        accuracies, str(record.get("test_split", "test")), _command(typed if isinstance(typed, list) else [])
+        accuracies,
+        in_one_line(str(record.get("test_split", "test"))),
+        _command(typed if isinstance(typed, list) else []),
     )
 
 
@@ -83,7 +87,18 @@ def _run_of(source: Path) -> Path | None:
 
 def _command(overrides: list[object]) -> Markup:
     kept = [_typed(str(one)) for one in overrides if not str(one).lstrip("+~").startswith(_OF_THE_SITE)]
-    return Markup(" ".join(["python src/train.py", *kept]))  # in a block of code, where nothing is to be escaped
+    # In a block of code nothing is escaped, and one line cannot leave it.
+    return Markup(in_one_line(" ".join(["python src/train.py", *kept])))
+
+
+def in_one_line(text: str) -> str:
+    """Return ``text`` without line breaks and control characters."""
+    return "".join(letter if letter.isprintable() else "?" for letter in text)
+
+
+def inline(text: object) -> Markup:
+    """Return ``text`` for one line of Markdown, in which it shows as it is: no markup, no HTML, no link."""
+    return Markup(_MARKUP.sub(lambda found: f"&#{ord(found[0])};", in_one_line(str(text))))
 
 
 def _typed(override: str) -> str:
@@ -97,13 +112,13 @@ def write(
 ) -> None:
     """The card of the formats that were written into ``folder``, each with the largest difference that was found."""
     figures = measured(request, trained)
-    name = (request.push or request.output.absolute().name).split("/")[-1]
+    name = in_one_line((request.push or request.output.absolute().name).split("/")[-1])
     text = _template().render(
         header=Markup(header(name, trained, figures, list(parity)).to_yaml()),
         name=name,
         trained=trained,
         config=trained.config,
-        data="" if trained.config is None else _data_name(trained.config.data),
+        data="" if trained.config is None else data_name(trained.config.data),
         figures=figures,
         formats=[str(one) for one in parity],
         two_heads=answer.student.two_heads,
@@ -111,7 +126,7 @@ def write(
         parameters=f"{sum(parameter.numel() for parameter in answer.parameters()):,}",
         size=trained.image_size,
         resized=round(trained.image_size / trained.crop),
-        source=f"hf-hub:{request.push}" if request.push else "local-dir:.",
+        source=Markup(f"hf-hub:{request.push}" if request.push else "local-dir:."),
         batches=BATCHES,
         parity={str(one): [f"{value:.1e}" for value in found.values()] for one, found in parity.items()},
     )
@@ -119,8 +134,13 @@ def write(
 
 
 def _template() -> Template:
-    environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True)
+    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, finalize=_shown)
     return environment.from_string(files("deit.export").joinpath("card.md").read_text(encoding="utf-8"))
+
+
+def _shown(value: object) -> object:
+    """Return texts that come from others as what Markdown does not interpret; jinja calls it for each value."""
+    return inline(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def header(name: str, trained: Trained, figures: Measured | None, formats: list[Format]) -> ModelCardData:
@@ -138,12 +158,12 @@ def header(name: str, trained: Trained, figures: Measured | None, formats: list[
     )
 
 
-def _data_name(data: Data) -> str:
+def data_name(data: Data) -> str:
     """What to call the images: folders are called as their users call them, without where they are."""
     place = data.path if data.kind is DataKind.hf else data.root
     if data.kind not in (DataKind.hf, DataKind.folder) or place is None:
         return data.name
-    return Path(place).name if Path(place).exists() or data.kind is DataKind.folder else place
+    return in_one_line(Path(place).name if Path(place).exists() or data.kind is DataKind.folder else place)
 
 
 def _results(config: Config | None, figures: Measured | None) -> list[EvalResult] | None:
@@ -153,7 +173,7 @@ def _results(config: Config | None, figures: Measured | None) -> list[EvalResult
         EvalResult(
             task_type="image-classification",
             dataset_type=_ON_THE_HUB.get(config.data.kind, config.data.name),
-            dataset_name=_data_name(config.data),
+            dataset_name=data_name(config.data),
             dataset_split=figures.split,
             metric_type="accuracy",
             metric_name=f"top-1 in percent, {label}",

@@ -15,11 +15,20 @@ RECORD = "export.json"
 SCHEMA = 1
 
 
-def problems(output: Path) -> Iterator[str]:
-    """Yield why an export cannot take the place of what is at ``output``: only an untouched earlier one gives way."""
+OF_FILES = (".onnx", ".pt2", ".pt", ".pth", ".safetensors", ".ckpt", ".bin", ".zip")
+"""Suffixes of what is no folder."""
+
+
+def problems(output: Path, *, overwrite: bool = False) -> Iterator[str]:
+    """Yield why an export cannot take the place of what is at ``output``.
+
+    overwrite: whether an earlier export gives way; only one in which nobody has changed a file does.
+    """
     another = f"pass another output=<folder>, or move {output} away"
     if output.exists() and not output.is_dir():
         yield f"output={output} is a file; pass output=<folder>"
+    elif output.suffix.lower() in OF_FILES:
+        yield f"output must be a folder, got {output}, a file's name. Pass output={output.with_suffix('')}."
     elif output.is_dir() and any(output.iterdir()):
         digests = _recorded(output)
         if digests is None:
@@ -30,6 +39,8 @@ def problems(output: Path) -> Iterator[str]:
         if changed:
             told = ", ".join(changed[:3]) + (f" and {len(changed) - 3} more" if len(changed) > 3 else "")
             yield f"output={output} is an earlier export in which {told} changed since, and would be lost; {another}"
+        elif not overwrite:
+            yield f"output must be a new folder, got {output}, an earlier export. Pass overwrite=true or another."
 
 
 def _recorded(output: Path) -> Mapping[str, str] | None:

@@ -47,6 +47,6 @@ def push(folder: Path, repository: str, *, private: bool) -> str:
     except Exception as fault:  # of the Hub, of the network, of the token: each layer has its own
         reason = (str(fault).splitlines() or [""])[0] or type(fault).__name__
         raise RunError(
-            f"{repository} was not pushed ({reason}); {folder} is complete: start again to push it"
+            f"{repository} was not pushed ({reason}); {folder} is complete: start again with overwrite=true to push it"
         ) from fault
     return f"pushed to {address} ({seen}{'; its own card was kept' if has_card else ''})"

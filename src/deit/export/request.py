@@ -22,6 +22,7 @@ EXAMPLES = {
     "preprocess": "true",
     "push": "<user>/<name>",
     "private": "false",
+    "overwrite": "true",
 }
 
 
@@ -59,6 +60,8 @@ class Request:
     """Repository on the Hugging Face Hub, <user>/<name>; None: nothing leaves the machine."""
     private: bool | None = None
     """Whether a repository that is made anew is; None: it is."""
+    overwrite: bool = False
+    """Whether an earlier export at ``output`` is replaced."""
 
 
 def taken(arguments: Sequence[str], usage: str | None) -> Request:
@@ -82,7 +85,7 @@ def problems(request: Request) -> Iterator[str]:
         yield from hub.problems(request.push)
     elif request.private is not None:
         yield "private says who sees what is pushed, and nothing is; pass push=<user>/<name>, or leave private out"
-    yield from folder.problems(request.output)
+    yield from folder.problems(request.output, overwrite=request.overwrite)
 
 
 def _missing(packages: Sequence[str]) -> list[str]:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
+from deit.config import words
 from deit.config.errors import ConfigError
 from deit.config.image_files import IMAGE_SUFFIXES, images_below
 from deit.data.sources.decoding import ImageError, decode, read_file
@@ -68,7 +69,8 @@ def find_photographs(images: str | None) -> list[Photograph]:
     """
     if images is None or images == STANDARD_INPUT:
         return _piped(sys.stdin.buffer.read())
-    entries = [images] if Path(images).exists() else [entry for entry in images.split(",") if entry]
+    is_pattern = glob.has_magic(images) and any(glob.iglob(images, recursive=True))  # noqa: PTH207 - absolute ones too
+    entries = [images] if is_pattern else words.listed(images)
     found: dict[str, None] = {}
     problems: list[str] = []
     for entry in entries:
@@ -83,7 +85,7 @@ def find_photographs(images: str | None) -> list[Photograph]:
 
 def _paths(entry: str) -> Iterator[str]:
     """The files that one name stands for; a name that exists is no pattern, whatever brackets it has."""
-    for path in [entry] if Path(entry).exists() else sorted(glob.glob(entry, recursive=True)):  # noqa: PTH207 - absolute ones too
+    for path in [entry] if words.exists(entry) else sorted(glob.glob(entry, recursive=True)):  # noqa: PTH207 - absolute ones too
         if Path(path).is_dir():
             yield from map(str, images_below(Path(path)))
         else:

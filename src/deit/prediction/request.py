@@ -19,9 +19,11 @@ class Device(Choice):
     """What the networks compute on."""
 
     auto = "auto"
-    """A GPU where there is one."""
+    """An NVIDIA GPU if there is one, else the CPU."""
     cpu = "cpu"
     cuda = "cuda"
+    mps = "mps"
+    """Apple's GPU."""
 
 
 class Format(Choice):
@@ -53,7 +55,9 @@ class Request:
     attention: bool = False
     """Whether to draw where the network looks, a picture an image."""
     overlays: Path | None = None
-    """Folder of these pictures; null: logs/attention."""
+    """Folder of these pictures; null: one below logs/attention, named after checkpoint and images."""
+    overwrite: bool = False
+    """Whether ``output`` and pictures that are there already are replaced."""
     upright: bool | None = None
     """Turn photographs as their EXIF orientation says; null: as the network's training did (data.upright), and where
     that is not recorded, they are turned."""
@@ -66,18 +70,45 @@ class Request:
         """``format``, or what the suffix of ``output`` says."""
         if self.format is not None:
             return self.format
-        suffix = "" if self.output is None else self.output.suffix.lower().removeprefix(".")
-        return Format(suffix) if suffix in ("json", "csv") else Format.table
+        return _OF_SUFFIX.get(self._suffix, Format.table)
+
+    @property
+    def _suffix(self) -> str:
+        return "" if self.output is None else self.output.suffix.lower()
 
     def problems(self) -> Iterator[str]:
         """What cannot be, whatever the images are."""
         yield from not_positive(top=self.top, batch=self.batch)
         if self.output is not None and not _may_be(self.output, Path.is_file):
             yield f"output={self.output} cannot be a file; pass output=predictions.json"
+        elif self._suffix and self._suffix not in _OF_SUFFIX:
+            yield (
+                f"output must end in {', '.join(_OF_SUFFIX)}, got {self.output}. Pass"
+                f" output={_with_suffix(self.output, '.csv')}, which spreadsheets open."
+            )
+        elif self._suffix and self.format not in (None, _OF_SUFFIX[self._suffix]):
+            yield (
+                f"format must go with the suffix of output={self.output}, got {self.format}. Pass"
+                f" output={_with_suffix(self.output, _suffix_of(self.format))}, or leave format out."
+            )
+        elif self.output is not None and self.output.is_file() and not self.overwrite:
+            yield f"output must be a new file, got {self.output}, which exists. Pass overwrite=true or another output."
         if self.overlays is not None and not self.attention:
             yield f"overlays={self.overlays} is where attention=true draws; pass attention=true too, or leave it out"
         if self.overlays is not None and not _may_be(self.overlays, Path.is_dir):
             yield f"overlays={self.overlays} cannot be a folder; pass overlays={OVERLAYS}"
+
+
+_OF_SUFFIX = {".csv": Format.csv, ".json": Format.json, ".txt": Format.table}
+"""What a file is written as whose name ends so."""
+
+
+def _suffix_of(form: Format | None) -> str:
+    return next(suffix for suffix, one in _OF_SUFFIX.items() if one is form)
+
+
+def _with_suffix(output: Path | None, suffix: str) -> Path:
+    return Path("predictions" if output is None else output).with_suffix(suffix)
 
 
 def _may_be(path: Path, kind: Callable[[Path], bool]) -> bool:
@@ -96,6 +127,7 @@ EXAMPLES = {
     "output": "predictions.json",
     "attention": "true",
     "overlays": str(OVERLAYS),
+    "overwrite": "true",
     "upright": "true",
     "batch": "32",
     "device": "cuda",

@@ -1,6 +1,7 @@
 """What src/predict.py does: find the photographs, ask the network, write what it says, draw where it looks."""
 
 import io
+import itertools
 import logging
 import os
 import sys
@@ -13,16 +14,20 @@ from rich.progress import MofNCompleteColumn, Progress
 
 from deit.config.command_line import INTERRUPTED
 from deit.config.errors import ConfigError, RunError, printable, written
+from deit.config.file_names import shortened, slug, vacant
 from deit.config.preflight import refuse
 from deit.data.sources import ImageError
 from deit.models.trained import read_trained
 from deit.prediction.answering import Answer, Answering, Look
 from deit.prediction.panel import panel
-from deit.prediction.photographs import Photograph, find_photographs
+from deit.prediction.photographs import STANDARD_INPUT, Photograph, find_photographs
 from deit.prediction.request import OVERLAYS, Device, Request
 from deit.prediction.teaching import find_teacher
 from deit.prediction.writing import opened, texts
 from deit.training.folder import write_atomically
+
+PICTURE = "_attention.png"
+"""What the name of a picture ends in."""
 
 
 def work(asked: Request) -> int:
@@ -48,8 +53,12 @@ def _answering(asked: Request) -> Answering:
     logging.getLogger("deit").setLevel(logging.WARNING)  # standard output is for answers
     if asked.device is Device.cuda and not torch.cuda.is_available():
         raise ConfigError("device=cuda, but PyTorch finds no GPU here; pass device=cpu")
-    on_gpu = asked.device is not Device.cpu and torch.cuda.is_available()
-    device = torch.device("cuda" if on_gpu else "cpu")
+    if asked.device is Device.mps and not torch.backends.mps.is_available():
+        raise ConfigError("device=mps needs a GPU of Apple's, and PyTorch finds none here. Pass device=cpu.")
+    chosen = asked.device
+    if chosen is Device.auto:
+        chosen = Device.cuda if torch.cuda.is_available() else Device.cpu
+    device = torch.device(str(chosen))
     trained = read_trained(asked.checkpoint, ema=asked.ema)
     teaching = None if asked.teacher is None else find_teacher(asked.teacher, trained, device)
     return Answering(trained, teaching, device=device, top=asked.top, upright=asked.upright, attention=asked.attention)
@@ -57,8 +66,13 @@ def _answering(asked: Request) -> Answering:
 
 def _predict(asked: Request, photographs: Sequence[Photograph], answering: Answering) -> int:
     """Answer about all photographs, with a bar on a terminal; returns 1 if one could not be read, else 0."""
-    folder = asked.overlays or OVERLAYS
+    folder = asked.overlays or vacant(OVERLAYS / _called(asked, answering))
     pictures = picture_paths(photographs, folder) if asked.attention else {}
+    if (there := [path for path in pictures.values() if path.exists()]) and not asked.overwrite:
+        raise ConfigError(
+            f"overlays={folder} must hold none of the pictures, got {len(there)} of earlier, such as {there[0]}. Pass"
+            " overwrite=true or another folder."
+        )
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     columns = (*Progress.get_default_columns(), MofNCompleteColumn())
     bar = Progress(*columns, console=console, transient=True, redirect_stdout=False, disable=not console.is_terminal)
@@ -96,6 +110,13 @@ def _predict(asked: Request, photographs: Sequence[Photograph], answering: Answe
     return int(broken > 0)
 
 
+def _called(asked: Request, answering: Answering) -> str:
+    """Return the name of the folder of pictures: what is asked, about what."""
+    images = Path(asked.images or STANDARD_INPUT)
+    of = "stdin" if asked.images in (None, STANDARD_INPUT) else slug(images.name or images.absolute().name)
+    return shortened(f"{slug(Path(answering.trained.name).name)}_{of}")
+
+
 def draw(answer: Answer, look: Look, path: Path) -> None:
     """Write the picture of an answer; raises RunError, naming it, if the disk does not take it."""
     content = io.BytesIO()
@@ -112,6 +133,7 @@ def picture_paths(photographs: Sequence[Photograph], folder: Path) -> dict[str, 
     names: dict[Path, str] = {}
     for name, file in files.items():
         below = folder / file.parent.relative_to(top)
-        path = below / f"{file.stem}_attention.png"
-        names[path if path not in names else below / f"{file.name}_attention.png"] = name
+        stems = itertools.chain([file.stem, file.name], (f"{file.name}_{number}" for number in itertools.count(2)))
+        paths = (below / shortened(stem, PICTURE) for stem in stems)
+        names[next(path for path in paths if path not in names)] = name
     return {name: path for path, name in names.items()}

@@ -15,6 +15,8 @@ from rich.table import Table
 from rich.text import Text
 
 from deit.config.errors import printable, written
+from deit.config.file_names import shortened
+from deit.config.spreadsheet_cells import inert
 from deit.prediction.answering import HEADS, Answer, Guess
 from deit.prediction.request import Format
 
@@ -56,7 +58,7 @@ def _plain(answer: Answer) -> dict[str, object]:
 
 
 def as_csv(batches: Batches) -> Iterator[str]:
-    """A row a class, below a header."""
+    """A row a class, below a header. Texts that a spreadsheet or terminal would execute are made inert."""
     yield ",".join(COLUMNS) + "\n"
     for answers in batches:
         text = io.StringIO()
@@ -64,8 +66,8 @@ def as_csv(batches: Batches) -> Iterator[str]:
         for answer in answers:
             for head, guesses in answer.heads.items():
                 for rank, guess in enumerate(guesses, 1):
-                    named = (guess.index, guess.label, guess.name, f"{guess.probability:.6f}")
-                    rows.writerow((answer.image, head, rank, *named))
+                    named = (guess.index, inert(guess.label), inert(guess.name), f"{guess.probability:.6f}")
+                    rows.writerow((inert(answer.image), head, rank, *named))
         yield text.getvalue()
 
 
@@ -113,7 +115,7 @@ def opened(output: Path | None) -> Iterator[TextIO]:
         sys.stdout.reconfigure(errors="surrogateescape")  # pyright: ignore[reportAttributeAccessIssue] - of a TextIO
         yield sys.stdout
         return
-    draft = output.with_name(f".{output.name}.{os.getpid()}")
+    draft = output.with_name(f".{shortened(output.name)}.{os.getpid()}")
     try:
         with written(output, "it is as it was before"):
             output.parent.mkdir(parents=True, exist_ok=True)

@@ -6,13 +6,12 @@ import shlex
 from collections.abc import Sequence
 
 from deit.config.arguments import NUMBERED_GROUPS
+from deit.config.spreadsheet_cells import inert
 from deit.report.cells import FilledTable
 from deit.report.contents import Contents
 from deit.report.folders import Run
 
 CONFIG = ("model.name", "distill.method", "distill.token", "teacher.name", "scale.name", "data.name", "optim.epochs")
-FORMULA = ("=", "+", "-", "@", "\t", "\r")
-"""What makes a spreadsheet calculate."""
 
 
 def command(run: Run) -> str:
@@ -96,11 +95,6 @@ def _used(filled: FilledTable, place: tuple[int, int]) -> Sequence[Run]:
 def _csv(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     text = io.StringIO(newline="")
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(_inert(name) for name in header)
-    writer.writerows([_inert(value) for value in row] for row in rows)
+    writer.writerow(inert(name) for name in header)
+    writer.writerows([inert(value) for value in row] for row in rows)
     return text.getvalue()
-
-
-def _inert(value: object) -> object:
-    """A text that a spreadsheet does not take for a formula."""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULA) else value
