@@ -6,7 +6,8 @@ python src/evaluate.py checkpoint=deit_small.pth data=imagenet data.root=/data/i
 
 checkpoint: a run's folder, a .ckpt, .pth or .safetensors file, an exported folder, or timm:<name>.
 sets: test, val; of ImageNet real, v2, a, r, sketch, with v2=, a=, r=, sketch=<folder> unless they lie beside data.root.
-batch_size: images of one forward pass on a device. output: folder. Settings of data and trainer: as of src/train.py.
+batch_size: images of one forward pass on a device. output: folder; overwrite=true replaces an evaluation in it.
+Settings of data and trainer: as of src/train.py.
 """
 
 import sys

@@ -15,8 +15,10 @@ def test_v2_stands_for_its_three_variants_and_no_set_comes_twice() -> None:
 
 WRONG = [
     ([], "checkpoint must be given; pass checkpoint=logs/runs/<run>"),
-    (["checkpoint=a", "sets=sketsh"], "sets=sketsh is unknown; possible: test, val, real"),
-    (["checkpoint=a", "sets=sketsh"], "pass sets=sketch"),
+    (["checkpoint=a", "sets=sketsh"], "sets must be of test, val, real"),
+    (["checkpoint=a", "sets=sketsh"], "got sketsh. Pass sets=sketch."),
+    (["checkpoint=a", "sets=train"], "got train. Pass sets=test."),
+    (["checkpoint=a", "output=x.html"], "output must be a folder, got x.html, a file's name. Pass output=x."),
     (["checkpoint=a", "sets=,"], "names no set; pass sets=test"),
     (["checkpoint=a,b,a"], "checkpoint names a twice"),
     (["checkpoint=a", "batch_size=0"], "batch_size=0 must be above zero"),

@@ -12,16 +12,24 @@ from deit.report.contents import gather
 from deit.report.evaluations import Evaluation, read, write
 from deit.report.files import write as write_report
 from deit.report.folders import Damaged
+from deit.report.texts import NOTHING
 
 EVIL = "</script><script>alert(1)</script><img src=x onerror=alert(2)>"
 HEAD = {
     "acc1": 50.0,
+    "acc1_interval": [15.0, 85.0],
     "acc5": 100.0,
     "ece": 12.5,
     "nll": 0.75,
     "reliability": {"counts": [0, 4], "confidences": [0.0, 0.75], "accuracies": [0.0, 0.5]},
 }
-RESULT = {"heads": {"class": HEAD}, "class_acc1": [100.0, 0.0], "confusion": [[0, 0, 2], [1, 0, 2]]}
+RESULT = {
+    "heads": {"class": HEAD},
+    "class_acc1": [100.0, 0.0],
+    "confusion": [[0, 0, 2], [1, 0, 2]],
+    "classes_predicted": 1,
+    "collapsed": True,
+}
 RECORD = {
     "schema": 1,
     "data": "pets",
@@ -42,6 +50,7 @@ RECORD = {
             "of": 5,
             "num_classes": 2,
             "classes_with_images": 2,
+            "majority_acc1": 50.0,
             "networks": [RESULT, RESULT],
             "comparison": {
                 "names": ["ground truth", "one", "other"],
@@ -62,11 +71,17 @@ def leave(folder: Path, record: object) -> Path:
 def test_an_evaluation_becomes_tables_plots_and_a_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     folder = leave(tmp_path / "mine", RECORD)
     write(folder)
-    assert "one: top-1 50.00 %" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "  one: top-1 50.00 % (95 % Wilson 15.00 to 85.00), ECE 12.50 %\n" in said
+    assert "  majority class: top-1 50.00 %\n" in said
+    assert "  warning: one predicts only 1 of 2 classes; compare its top-1 of 50.00 % with the majority class\n" in said
     text = (folder / "evaluation.md").read_text()
     for line in (
         "## pets, test: 4 images of 5, 2 classes",
-        r"| one, class head\* | 50.00 | 100.00 | 12.50 | 0.7500 |",
+        "| head | top-1 | 95 % | ECE | NLL |",
+        r"| one, class head\* | 50.00 | 15.00 to 85.00 | 12.50 | 0.7500 |",
+        "| majority class | 50.00 |",
+        "| warning: other predicts only 1 of 2 classes; compare its top-1 of 50.00 % with the majority class |",
         "| one | 50.00 | 0.00 | 25.00 |",
         "| one | other | 1 | 2 | 0.0625 |",
         "| dog | cat | 2 |",
@@ -79,6 +94,22 @@ def test_an_evaluation_becomes_tables_plots_and_a_page(tmp_path: Path, capsys: p
     seen = Seen((folder / "evaluation.html").read_text())
     assert [tag for tag, _ in seen.elements].count("svg") == 2
     assert not {"script", "img", "link"} & {tag for tag, _ in seen.elements}, "it needs no network and runs nothing"
+
+
+def test_top5_is_shown_from_ten_classes_on_and_old_records_are_read(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    old = copy.deepcopy(RECORD)
+    images = old["sets"][0]
+    images["num_classes"] = 10
+    del images["majority_acc1"], images["networks"][0]["collapsed"], images["networks"][0]["classes_predicted"]
+    del images["networks"][0]["heads"]["class"]["acc1_interval"]
+    write(leave(tmp_path / "old", old))
+    said = capsys.readouterr().out
+    assert "  one: top-1 50.00 %, top-5 100.00 %, ECE 12.50 %\n" in said
+    assert "majority" not in said.replace("with the majority class", "")
+    row = rf"| one, class head\* | 50.00 | {NOTHING} | 100.00 | 12.50 | 0.7500 |"
+    assert row in (tmp_path / "old/evaluation.md").read_text()
 
 
 def test_what_came_from_an_evaluation_is_text(tmp_path: Path) -> None:

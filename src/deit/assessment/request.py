@@ -28,10 +28,15 @@ SETS = (*SPLITS, "real", *V2, "a", "r", "sketch")
 ALL_OF_V2 = "v2"
 """Stands for the three variants."""
 
+RECORD = "evaluation.json"
+OF_FILES = (".json", ".csv", ".tsv", ".md", ".html", ".txt", ".xlsx", ".pdf", ".npz", ".png")
+"""Suffixes of what is no folder."""
+
 EXAMPLES = {
     "checkpoint": "logs/runs/<run>",
     "sets": "val,real,v2,a,r,sketch",
     "output": "logs/evaluations/mine",
+    "overwrite": "true",
     "batch_size": "64",
     "v2": "/data",
     "a": "/data/imagenet-a",
@@ -65,6 +70,8 @@ class Request:
     """Of `SETS`, or v2 for its three variants."""
     output: Path | None = None
     """Folder; None: the run's own, or one below logs/evaluations."""
+    overwrite: bool = False
+    """Whether an evaluation that ``output``, or the run's own folder, holds is replaced."""
     batch_size: int = 64
     """Images of one forward pass on one device."""
     v2: Path | None = None
@@ -108,7 +115,7 @@ def read(arguments: Sequence[str]) -> Request:
     asked = words.read(Request, arguments, EXAMPLES)
     possible = (*SETS, ALL_OF_V2)
     problems = [
-        f"sets={name} is unknown; possible: {', '.join(possible)}; pass sets={nearest(name, possible) or 'test'}"
+        f"sets must be of {', '.join(possible)}, got {name}. Pass sets={nearest(name, possible) or 'test'}."
         for name in asked.sets
         if name not in possible
     ]
@@ -119,8 +126,8 @@ def read(arguments: Sequence[str]) -> Request:
     if doubles := {one for one in asked.checkpoint if asked.checkpoint.count(one) > 1}:
         problems.append(f"checkpoint names {', '.join(sorted(doubles))} twice; pass each once")
     problems += not_positive(batch_size=asked.batch_size)
-    if asked.output is not None and asked.output.is_file():
-        problems.append(f"output={asked.output} is a file; pass output=<folder>")
+    if asked.output is not None:
+        problems += _unfit(asked.output, overwrite=asked.overwrite)
     unused = {"v2": bool(V2.keys() & set(asked.set_names))} | {n: n in asked.set_names for n in ("a", "r", "sketch")}
     for name, is_used in unused.items():
         place = getattr(asked, name)
@@ -131,6 +138,17 @@ def read(arguments: Sequence[str]) -> Request:
     if problems:
         raise ConfigError.of(problems)
     return asked
+
+
+def _unfit(output: Path, *, overwrite: bool) -> list[str]:
+    """Return why an evaluation cannot be written into ``output``."""
+    if output.is_file():
+        return [f"output={output} is a file; pass output=<folder>"]
+    if output.suffix.lower() in OF_FILES:
+        return [f"output must be a folder, got {output}, a file's name. Pass output={output.with_suffix('')}."]
+    if (output / RECORD).exists() and not overwrite:
+        return [f"output must hold no evaluation, got {output}, which does. Pass overwrite=true or another output."]
+    return []
 
 
 @dataclass(frozen=True)

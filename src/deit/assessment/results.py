@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 from deit.assessment.measuring import Answers
 from deit.assessment.sets import ImageSet
 from deit.assessment.subjects import Subject
-from deit.config.teaching import Fusion
 from deit.evaluation.answers import HeadAnswers
+from deit.evaluation.baselines import majority_accuracy, spread, wilson_interval
 from deit.evaluation.calibration import expected_calibration_error, reliability
 from deit.evaluation.confusion import class_accuracy, confusion
 from deit.evaluation.disagreement import disagreement, mcnemar
+from deit.evaluation.heads import chosen_head
 from deit.models.class_names import readable
 
 LABEL = "ground truth"
@@ -26,9 +27,7 @@ Record = dict[str, object]
 
 def answering_head(subject: Subject) -> str:
     """The head to compare a network by: the fusion that it chose where there are two."""
-    if not subject.trained.student.two_heads:
-        return "class"
-    return "fused" if subject.trained.fusion is Fusion.softmax else "fused_logits"
+    return chosen_head(subject.trained.student.two_heads, subject.trained.fusion)
 
 
 def set_record(images: ImageSet, subjects: Sequence[Subject], answers: Sequence[Answers]) -> Record:
@@ -49,6 +48,7 @@ def set_record(images: ImageSet, subjects: Sequence[Subject], answers: Sequence[
         "of": len(images.split),
         "num_classes": images.num_classes,
         "classes_with_images": int((labelled > 0).sum()),
+        "majority_acc1": truth.majority_accuracy(),
         "networks": networks,
         "comparison": compared(truth, subjects, answers),
     }
@@ -64,6 +64,13 @@ class _Truth:
         self.counts = np.array(is_labelled, dtype=np.bool_)
         """(N,) whether an image counts: without a ReaL label it does not."""
 
+    def majority_accuracy(self) -> float:
+        """Accuracy in percent of always naming the class that is right most often."""
+        if self.allowed is None:
+            return majority_accuracy(self.labels)
+        votes = np.bincount([label for allowed in self.allowed for label in allowed])
+        return 100 * float(votes.max(initial=0)) / max(1, int(self.counts.sum()))
+
     def hits(self, best: NDArray[np.int64]) -> NDArray[np.bool_]:
         """(n, k) whether each of the (N, k) decisions is right, of the images that count."""
         if self.allowed is None:
@@ -78,6 +85,8 @@ def network_record(images: ImageSet, truth: _Truth, heads: Mapping[str, HeadAnsw
     if truth.allowed is None:
         matrix = confusion(truth.labels, heads[answer].decisions, len(images.classes))
         record["class_acc1"] = [None if np.isnan(share) else share for share in class_accuracy(matrix).tolist()]
+        found = spread(truth.labels, heads[answer].decisions)
+        record["classes_predicted"], record["collapsed"] = found.predicted, found.is_collapsed
         places = np.argwhere(matrix).tolist()
         record["confusion"] = [[row, column, int(matrix[row, column])] for row, column in places]
     return record
@@ -88,6 +97,7 @@ def _head_record(truth: _Truth, head: HeadAnswers) -> Record:
     bins = reliability(head.confidence[truth.counts], hits[:, 0])
     return {
         "acc1": float(hits[:, 0].mean() * 100),
+        "acc1_interval": list(wilson_interval(int(hits[:, 0].sum()), len(hits))),
         "acc5": float(hits.any(axis=1).mean() * 100),
         "ece": expected_calibration_error(bins),
         "nll": float(head.nll.mean()) if truth.allowed is None else None,  # of several right classes there is none

@@ -18,18 +18,18 @@ from lightning.fabric.strategies.ddp import DDPStrategy
 
 from deit.assessment import held_out, results
 from deit.assessment.measuring import Answers, Measure
-from deit.assessment.request import Request, Settings, settings
+from deit.assessment.request import RECORD, Request, Settings, settings
 from deit.assessment.sets import ImageSet, open_sets
 from deit.assessment.subjects import Subject, own_config, read_subjects, refuse_other_images, refuse_other_turns
-from deit.config.errors import RunError
+from deit.config.errors import RunError, printable
 from deit.config.execution import Trainer
+from deit.config.file_names import shortened, slug, vacant
 from deit.config.material import DataKind
 from deit.config.schema import Config
 from deit.training.folder import environment, write_atomically
 from deit.training.trainer import refuse_missing_devices
 
 SCHEMA = 1
-RECORD = "evaluation.json"
 PREDICTIONS = "predictions"
 """Folder of the classes that were decided for, a file a set."""
 
@@ -171,9 +171,9 @@ def _folder(request: Request, subjects: Sequence[Subject]) -> Path:
     source = Path(request.checkpoint[0])
     run = source.parent.parent if source.name == "best.ckpt" and source.parent.name == "checkpoints" else source
     if len(request.checkpoint) == 1 and (run / "run.json").is_file():
-        return run / "evaluation"
-    name = "_".join(dict.fromkeys(Path(one.trained.name).name for one in subjects))[:100]
-    return Path("logs/evaluations") / f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}"
+        return run / "evaluation" if request.overwrite else vacant(run / "evaluation")
+    name = slug("_".join(dict.fromkeys(Path(one.trained.name).name for one in subjects)))
+    return vacant(Path("logs/evaluations") / shortened(f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}"))
 
 
 def _write(
@@ -186,7 +186,7 @@ def _write(
         for subject, answer in zip(subjects, answers, strict=True):
             columns |= {f"{subject.name}: {name}": head.decisions for name, head in answer.heads.items()}
         file = io.BytesIO()
-        small = {name.replace("/", "_"): values.astype(np.int32) for name, values in columns.items()}
+        small = {printable(name).replace("/", "_"): values.astype(np.int32) for name, values in columns.items()}
         np.savez_compressed(file, **small)  # pyright: ignore[reportArgumentType] - no name is allow_pickle
         write_atomically(folder / PREDICTIONS / f"{images.name}.npz", file.getvalue())
     record["environment"] = environment()

@@ -47,6 +47,13 @@ def head_names(two_heads: bool) -> tuple[str, ...]:
     return ("", "class", "distill", "fused", "fused_logits") if two_heads else ("", "class")
 
 
+def chosen_head(two_heads: bool, fusion: Fusion) -> str:
+    """Return the name of the head that a student is judged by: ``fusion`` of two, or the only one."""
+    if not two_heads:
+        return "class"
+    return "fused" if fusion is Fusion.softmax else "fused_logits"
+
+
 def by_head(class_logits: Tensor, distill_logits: Tensor | None, fusion: Fusion = Fusion.softmax) -> dict[str, Tensor]:
     """Scores a head, each (B, K), by the names of `head_names`.
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from deit.config.errors import printable
 from deit.report.cells import file_name
 from deit.report.contents import Plot
 from deit.report.drawing import Panel, draw, draw_matrices
@@ -25,15 +26,17 @@ HEADS = {
 }
 MOST_IN_MATRIX = 12
 """Classes whose confusion is drawn; more could not be read."""
+FEW_CLASSES = 10
+"""Of fewer classes no top-5 is shown."""
 MOST_CLASSES = 50
 """Classes that are listed one by one; of more the lowest."""
 LISTED = 10
 """Lines of a list that is cut."""
 HOW_TO_READ = (
-    "Accuracies in percent; * marks the head that a network is compared by. ECE: expected calibration error in percent,"
-    " 15 bins; NLL: negative log-likelihood of the label in nats. Disagreement: share of images decided differently, in"
-    " percent, as the paper's Table 4; p: McNemar's exact test that two are equally good, not adjusted for the"
-    " number of pairs."
+    "Accuracies in percent, top-1 with its 95 % Wilson interval; * marks the head that a network is compared by. ECE:"
+    " expected calibration error in percent, 15 bins; NLL: negative log-likelihood of the label in nats. Disagreement:"
+    " share of images decided differently, in percent, as the paper's Table 4; p: McNemar's exact test that two are"
+    " equally good, not adjusted for the number of pairs."
 )
 
 
@@ -96,8 +99,31 @@ def said(evaluation: Evaluation) -> Iterator[str]:
     for images in evaluation.sets:
         yield f"{images.title}: {_counts(images)}"
         for network, _, head in evaluation.answers(images):
-            yield f"  {network.name}: top-1 {head.acc1:.2f} %, top-5 {head.acc5:.2f} %, ECE {head.ece:.2f} %"
-    yield f"files: {evaluation.path}"
+            top5 = f", top-5 {head.acc5:.2f} %" if _has_top5(images) else ""
+            yield f"  {network.name}: top-1 {head.acc1:.2f} %{_interval(head)}{top5}, ECE {head.ece:.2f} %"
+        if images.majority is not None:
+            yield f"  majority class: top-1 {images.majority:.2f} %"
+        yield from (f"  warning: {text}" for text in warnings(evaluation, images))
+    yield f"files: {printable(evaluation.path)}"
+
+
+def warnings(evaluation: Evaluation, images: ImageSet) -> Iterator[str]:
+    """Yield what makes an accuracy worth less than it looks: predictions that leave classes out."""
+    for network, result, head in evaluation.answers(images):
+        if result.collapsed:
+            yield (
+                f"{network.name} predicts only {result.predicted:,} of {images.classes_with_images:,} classes; compare"
+                f" its top-1 of {head.acc1:.2f} % with the majority class"
+            )
+
+
+def _has_top5(images: ImageSet) -> bool:
+    """Whether the five best classes are few among all, so that top-5 says something."""
+    return images.num_classes >= FEW_CLASSES
+
+
+def _interval(head: Head) -> str:
+    return "" if head.interval is None else " (95 % Wilson {:.2f} to {:.2f})".format(*head.interval)
 
 
 def draw_plots(evaluation: Evaluation, folder: Path) -> list[Plot]:
@@ -174,13 +200,19 @@ def _accuracies(evaluation: Evaluation, images: ImageSet) -> Grid:
     for network, result, _ in evaluation.answers(images):
         for name, head in result.heads.items():
             mark = "*" if name == network.answer else ""
-            rows.append([f"{network.name}, {HEADS.get(name, name)}{mark}", *_figures(head)])
-    return Grid(f"{images.title}: {_counts(images)}", ["head", "top-1", "top-5", "ECE", "NLL"], rows)
+            rows.append([f"{network.name}, {HEADS.get(name, name)}{mark}", *_figures(head, images)])
+    header = ["head", "top-1", "95 %", *(["top-5"] if _has_top5(images) else []), "ECE", "NLL"]
+    if images.majority is not None:
+        rows.append(["majority class", _two(images.majority), *[NOTHING] * (len(header) - 2)])
+    for text in warnings(evaluation, images):
+        rows.append([f"warning: {text}", *[""] * (len(header) - 1)])
+    return Grid(f"{images.title}: {_counts(images)}", header, rows)
 
 
-def _figures(head: Head) -> list[str]:
+def _figures(head: Head, images: ImageSet) -> list[str]:
+    interval = NOTHING if head.interval is None else "{:.2f} to {:.2f}".format(*head.interval)
     nll = NOTHING if head.nll is None else f"{head.nll:.4f}"
-    return [_two(head.acc1), _two(head.acc5), _two(head.ece), nll]
+    return [_two(head.acc1), interval, *([_two(head.acc5)] if _has_top5(images) else []), _two(head.ece), nll]
 
 
 def _comparison(images: ImageSet) -> Iterator[Grid]:

@@ -26,6 +26,8 @@ class Head:
 
     acc1: float
     """Percent, as acc5 and ece."""
+    interval: tuple[float, float] | None
+    """Ends of the 95 % Wilson interval of acc1, in percent; None in evaluations of before."""
     acc5: float
     ece: float
     nll: float | None
@@ -59,6 +61,10 @@ class Result:
     """Percent by class; empty where an image may be of several."""
     confusion: Sequence[tuple[int, int, int]]
     """Class, what it was taken for, how often; what never happened is left out."""
+    predicted: int | None
+    """Classes that are predicted at all; None where it is not recorded."""
+    collapsed: bool
+    """Whether these are fewer than half of those with images, or one of several."""
 
 
 @dataclass(frozen=True)
@@ -84,6 +90,8 @@ class ImageSet:
     of: int
     num_classes: int
     classes_with_images: int
+    majority: float | None
+    """Percent: top-1 of always predicting the most frequent class; None in evaluations of before."""
     results: Sequence[Result]
     """In the order of the networks."""
     deciders: Sequence[str]
@@ -203,6 +211,7 @@ def _image_set(record: Json) -> ImageSet:
         of=_whole(record["of"]),
         num_classes=_whole(record["num_classes"]),
         classes_with_images=_whole(record["classes_with_images"]),
+        majority=_optional(record.get("majority_acc1")),
         results=[_result(one) for one in _objects(record["networks"])],
         deciders=_texts(comparison["names"]),
         disagreement=[_numbers(row) for row in _list(comparison["disagreement"])],
@@ -219,13 +228,17 @@ def _result(record: Json) -> Result:
         heads={printable(name): _head(head) for name, head in cast(dict[str, Json], record["heads"]).items()},
         class_acc1=[None if share is None else _number(share) for share in shares],
         confusion=cast(list[tuple[int, int, int]], places),
+        predicted=None if record.get("classes_predicted") is None else _whole(record["classes_predicted"]),
+        collapsed=record.get("collapsed") is True,
     )
 
 
 def _head(record: Json) -> Head:
     bins = cast(Json, record["reliability"])
+    ends = _numbers(record.get("acc1_interval") or [])
     return Head(
         acc1=_number(record["acc1"]),
+        interval=(ends[0], ends[1]) if len(ends) == 2 else None,
         acc5=_number(record["acc5"]),
         ece=_number(record["ece"]),
         nll=None if record["nll"] is None else _number(record["nll"]),
@@ -267,6 +280,10 @@ def _number(value: object) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise ValueError(f"a number is expected where {str(value)[:40]} is")
     return float(value)
+
+
+def _optional(value: object) -> float | None:
+    return None if value is None else _number(value)
 
 
 def _whole(value: object) -> int:

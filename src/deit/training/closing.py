@@ -3,19 +3,22 @@
 import io
 import itertools
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import cast
 
 import numpy as np
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.strategies import FSDPStrategy
+from numpy.typing import NDArray
 from timm.models.deit import VisionTransformerDistilled
 from torch import Tensor
 
 from deit.config.schema import Config
 from deit.data.batches import EvalBatch
 from deit.data.datamodule import KeyedData
+from deit.evaluation import heads
+from deit.evaluation.baselines import majority_accuracy, spread, wilson_interval
 from deit.evaluation.throughput import device_name, throughput
 from deit.evaluation.tokens import token_cosines
 from deit.models.students import Student
@@ -26,6 +29,28 @@ log = logging.getLogger(__name__)
 
 PREDICTIONS = "predictions.npz"
 SAMPLE = 1000  # test images for the tokens: a mean of cosines, which differ little, is known to three digits by then
+
+
+def test_facts(classes: Mapping[str, NDArray[np.integer]], chosen: str) -> dict[str, object]:
+    """Return what the accuracies on the test split are to be read beside, for run.json.
+
+    Args:
+        classes: (n,) ``label``, and the class that each head, and the teacher if there is one, decided for.
+        chosen: The head that the run is judged by.
+    """
+    labels = classes["label"]
+    right = {
+        name: int((decided == labels).sum()) for name, decided in classes.items() if name not in ("index", "label")
+    }
+    found = spread(labels, classes[chosen])
+    return {
+        "images": len(labels),
+        "majority_acc1": majority_accuracy(labels),
+        "acc1_interval": {name: list(wilson_interval(count, len(labels))) for name, count in right.items()},
+        "classes_with_images": found.present,
+        "classes_predicted": found.predicted,
+        "collapsed": found.is_collapsed,
+    }
 
 
 class Closing(Callback):
@@ -54,6 +79,8 @@ class Closing(Callback):
     def _keep_predictions(self, module: StudentModule) -> None:
         classes = module.gathered_predictions(len(self.data.dataset.test.source))
         if is_rank_zero():
+            if len(classes["label"]):
+                self.facts["test"] = test_facts(classes, heads.chosen_head(module.student.two_heads, module.fusion))
             file = io.BytesIO()
             np.savez_compressed(file, **classes)  # pyright: ignore[reportArgumentType] - no name is allow_pickle
             write_atomically(self.run.path / PREDICTIONS, file.getvalue())

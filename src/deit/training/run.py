@@ -2,7 +2,7 @@
 
 import logging
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
@@ -230,5 +230,7 @@ def _finish(
     if is_rank_zero():
         checkpoints.forget(run.checkpoints, (checkpoints.PREVIOUS,))  # what is done needs no spare
         title = f"{config.name}{' (DRY RUN)' if config.is_dry_run else ''}"
-        summary.show(title, metrics, parameters=parameters, images_per_s=timing["images_per_s"], folder=run.path)
+        beside = cast(dict[str, Any], closing.facts.get("test", {}))
+        speed = timing["images_per_s"]
+        summary.show(title, metrics, beside, parameters=parameters, images_per_s=speed, folder=run.path)
     return metrics["test/acc1"]
