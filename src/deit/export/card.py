@@ -134,7 +134,9 @@ def write(
 
 
 def _template() -> Template:
-    environment = Environment(undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, finalize=_shown)
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, keep_trailing_newline=True, finalize=_shown
+    )
     return environment.from_string(files("deit.export").joinpath("card.md").read_text(encoding="utf-8"))
 
 
