@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 LOCK := requirements-lock.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help setup lock run doctor test test-all bench study study-runs check audit format clean
+.PHONY: help setup lock run doctor test test-all test-lowest bench study study-runs check audit format clean
 
 help: ## show this
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +29,8 @@ setup: $(STAMP) ## make .venv and install what is needed; LOCKED=1: the releases
 lock: setup ## write requirements-lock.txt anew, for all systems and Pythons; then make clean test-all LOCKED=1
 	$(BIN)/python -m pip install --quiet uv
 	printf '%s\n' "torch; sys_platform == 'never'" "torchvision; sys_platform == 'never'" | \
-		$(BIN)/uv pip compile pyproject.toml --all-extras --universal --generate-hashes --upgrade --quiet \
+		$(BIN)/uv pip compile pyproject.toml --all-extras --universal --python-version 3.10 \
+		--generate-hashes --upgrade --quiet \
 		--no-annotate --no-emit-package torch --no-emit-package torchvision --overrides /dev/stdin \
 		--custom-compile-command 'make lock' --output-file $(LOCK)
 
@@ -44,6 +45,19 @@ test: setup ## the tests that take seconds, in minutes altogether
 
 test-all: setup ## the longer ones: whole runs, sweeps, the commands of the README
 	$(BIN)/python -m pytest -m slow -n 2
+
+# The releases that the lower bounds of pyproject.toml name, on the oldest Python that it allows, if that one is installed.
+LOWEST := .venv-lowest
+OLDEST_PYTHON ?= $(firstword $(wildcard $(HOME)/.pyenv/versions/3.10.*/bin/python /usr/bin/python3.10) $(PYTHON))
+
+$(LOWEST)/.installed: pyproject.toml $(STAMP)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv venv --quiet --clear --python $(OLDEST_PYTHON) $(LOWEST)
+	$(BIN)/uv pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -e '.[dev]'
+	@touch $@
+
+test-lowest: $(LOWEST)/.installed ## models, training and export with the lowest releases that are allowed
+	$(LOWEST)/bin/python -m pytest -m "not slow" -n 2 tests/models tests/training tests/export
 
 bench: setup ## how fast this machine is, part by part; some minutes on two cores, and docs/benchmarks.md
 	$(BIN)/python src/benchmark.py what=data,overhead,startup rounds=3
@@ -78,5 +92,5 @@ format: setup ## format and sort imports
 	$(BIN)/ruff format .
 
 clean: ## remove .venv and caches; logs/ stays
-	rm -rf .venv .pytest_cache .ruff_cache .hypothesis src/*.egg-info
+	rm -rf .venv .venv-lowest .pytest_cache .ruff_cache .hypothesis src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

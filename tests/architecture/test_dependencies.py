@@ -2,22 +2,24 @@
 
 import importlib.util
 import re
+from collections import Counter
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
 
 tomllib = pytest.importorskip("tomllib", reason="Python 3.10 reads no TOML")
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 LOCK = (ROOT / "requirements-lock.txt").read_text()
 BROUGHT_BY_TORCH = re.compile(r"torch|torchvision|triton|nvidia-.*|cuda-.*")
 
 
 def requirements() -> list[Requirement]:
     """Every dependency in pyproject.toml, of the extras too."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    lists = [project["dependencies"], *project["optional-dependencies"].values()]
+    lists = [PROJECT["dependencies"], *PROJECT["optional-dependencies"].values()]
     return [Requirement(entry) for entries in lists for entry in entries]
 
 
@@ -52,6 +54,22 @@ def test_the_lock_has_a_hash_for_everything_and_names_no_place() -> None:
     entries = re.split(r"(?m)^(?=[A-Za-z0-9])", LOCK)[1:]
     assert all("--hash=sha256:" in entry for entry in entries)
     assert not re.search(r"://|--index|--find-links|file:", LOCK)
+
+
+@pytest.mark.parametrize("python", ["3.10", "3.11", "3.12", "3.13", "3.14"])
+def test_the_lock_has_one_release_of_every_dependency_for_each_python(python: str) -> None:
+    assert python in SpecifierSet(PROJECT["requires-python"])
+    system = {"python_version": python, "python_full_version": f"{python}.0", "sys_platform": "linux"}
+    entries = [line for line in LOCK.splitlines() if line[:1].isalnum()]
+    lines = [Requirement(entry.removesuffix(" \\")) for entry in entries]
+    chosen = Counter(one.name for one in lines if one.marker is None or one.marker.evaluate(system))
+    wanted = {one.name for one in requirements() if one.marker is None or one.marker.evaluate(system)}
+    assert {name for name in wanted if not BROUGHT_BY_TORCH.fullmatch(name)} <= set(chosen), "make lock"
+    assert set(chosen.values()) == {1}
+
+
+def test_the_lock_is_resolved_for_the_oldest_python_too() -> None:
+    assert re.search(r"(?m)^numpy==2\.2\.\d+ ; python_full_version < '3\.11'", LOCK), "2.2 is the last for Python 3.10"
 
 
 def test_torch_is_not_locked_for_it_differs_by_machine() -> None:

@@ -48,8 +48,8 @@ def test_every_job_can_run(grid: Callable[..., list[list[str]]], config: Callabl
     assert len(grid(name)) == NUM_JOBS[name]
     jobs = grid(name, "seed=0")
     for job, start in zip(jobs, cells.origins(jobs), strict=True):
-        one = config(*job)
-        assert [text for text in rules.problems(one) if "are not in" not in text] == []
+        one = config(*job, "data.download=true")  # Fashion-MNIST need not be on this machine
+        assert list(rules.problems(one)) == []
         assert one.init is None or start is not None, "fine-tuning starts from an earlier job"
 
 
