@@ -74,17 +74,52 @@ KEYS_AND_OPTIONS = [
     Wrong("train.py experiment=table3_distillation", ("is unknown", "pass experiment=paper/table3_distillation")),
     Wrong("train.py teacher=regnety_16", ("teacher=regnety_16 is unknown", "pass teacher=regnety_160")),
     Wrong("train.py logger=[csv,wandbb]", ("logger=wandbb is unknown", "pass logger=wandb")),
-    Wrong("train.py modle=deit_s", ("modle is no key", "possible: name, seed", "did you mean model=…?")),
-    Wrong("train.py MODEL=deit_s", ("MODEL is no key", "did you mean model=…?")),
+    Wrong("train.py modle=deit_s", ("modle is no key", "possible: name, seed", "did you mean model=deit_s?")),
+    Wrong("train.py MODEL=deit_s", ("MODEL is no key", "did you mean model=deit_s?")),
     Wrong("train.py modèle=deit_s", ("cannot be read: there are letters in its key that no key has",)),
-    Wrong("train.py lr=0.1", ("lr is no key", "did you mean", "optim.lr=…")),
-    Wrong("train.py model.hedas=3", ("model.hedas is no key", "did you mean model.heads=…?")),
-    Wrong("train.py model/heads=3", ("did you mean model.heads=…?",)),
+    Wrong("train.py lr=0.1", ("lr is no key", "did you mean", "optim.lr=0.1?")),
+    Wrong("train.py model.hedas=3", ("model.hedas is no key", "did you mean model.heads=3?")),
+    Wrong("train.py model/heads=3", ("did you mean model.heads=3?",)),
     Wrong("train.py model.heads.most=3", ("model.heads.most is no key", "did you mean model.heads=…?")),
-    Wrong("train.py teacher.fit.epoch=1", ("did you mean teacher.fit.epochs=…?",)),
+    Wrong("train.py teacher.fit.epoch=1", ("did you mean teacher.fit.epochs=1?",)),
     Wrong("train.py optim.learning_rate=1", ("optim.learning_rate is no key", "possible below optim: kind, lr")),
-    Wrong("train.py +optim.warmup=5", ("optim.warmup is no key", "did you mean optim.warmup_lr=…?")),
+    Wrong("train.py +optim.warmup=5", ("optim.warmup is no key", "did you mean optim.warmup_epochs=…?")),
     Wrong("train.py hydra.run.dri=out", ("hydra.run.dri is no key",)),
+]  # fmt: skip
+
+BY_MEANING = [
+    Wrong("train.py data=photos", ("pass data=folder data.root=photos",)),
+    Wrong("train.py data=photo", ("pass data=folder data.root=photos",), {"photos/cat/1.jpg": ""}),
+    Wrong("train.py data=./my/images", ("pass data=folder data.root=./my/images",)),
+    Wrong("train.py dataset=cifar10", ("did you mean data=cifar10?",)),
+    Wrong("train.py data=imagenet1k", ("pass data=imagenet",)),
+    Wrong("train.py model=resnet50", ("pass model=timm model.net=resnet50",)),
+    Wrong("train.py model=deit_tiny_patch16_224", ("pass model=deit_ti",)),
+    Wrong("train.py model=vit_small", ("pass model=deit_s",)),
+    Wrong("train.py arch=vit_base_patch16_384", ("did you mean model=deit_b?",)),
+    Wrong("train.py trainer=cuda", ("pass trainer=gpu",)),
+    Wrong("train.py --device cuda", ("type trainer=gpu",)),
+    Wrong("train.py gpus=2", ("did you mean trainer=ddp trainer.devices=2?",)),
+    Wrong("train.py precision=fp16 amp=true", ("3 problems", "precision is no key", "amp is no key", "trainer.precision=16-mixed?")),
+    Wrong("train.py bf16=true", ("did you mean trainer.precision=bf16-mixed?",)),
+    Wrong("train.py trainer.precision=half trainer.accelerator=cuda", ("pass trainer.precision=16-mixed", "pass trainer.accelerator=gpu")),
+    Wrong("train.py seed=0-2 -m", ("seed must be a whole number, got 0-2. Type seed=0,1,2 -m",)),
+    Wrong("train.py fast_dev_run=true", ("did you mean trainer.limit_batches=1?",)),
+    Wrong("train.py trainer.max_epochs=3", ("did you mean optim.epochs=3?",)),
+    Wrong("train.py trainer.gradient_clip_val=1 accumulate_grad_batches=2", ("trainer.clip_grad=1?", "trainer.accumulate=2?")),
+    Wrong("train.py wandb=true", ("did you mean logger=wandb?",)),
+    Wrong("train.py ckpt=a.pth resume_from_checkpoint=b.ckpt", ("init=a.pth?", "resume=b.ckpt?")),
+    Wrong("train.py --img-size 384 --num_workers=4 --drop-path 0.1 --wd 0.05 --ema", ("5 problems", "resolution.pixels=384", "data.workers=4", "model.drop_path=0.1", "optim.weight_decay=0.05", "optim.ema=")),
+    Wrong("train.py resolution=256", ("pass resolution.pixels=256",)),
+    Wrong("train.py experiment=table3", ("possible: paper/table3_distillation, ", "more; pass experiment=paper/table3_distillation")),
+]  # fmt: skip
+
+ALL_AT_ONCE = [
+    Wrong("train.py modle=deit_s distil=hard optim.epoch=3", ("3 problems", "model=deit_s?", "distill=hard?", "optim.epochs=3?")),
+    Wrong("train.py modle=deit_s --epochs 3 optim.lr=fast seed=-1 data=photos", ("5 problems", "type optim.epochs=3", "model=deit_s?", "optim.lr=fast", "seed=-1 is out", "data.root=photos")),
+    Wrong("train.py optim.lr=fast data=folder data.root=nowhere", ("2 problems", "optim.lr=fast", "data.root=nowhere does not exist")),
+    Wrong("train.py seed=0,one modle=deit_s data=folder data.root=nowhere -m", ("3 problems", "seed=one", "model=deit_s?", "data.root=nowhere does not exist")),
+    Wrong("train.py data=folder data.root=nowhere seed=0,1,2 -m", ("3 of 3 jobs are invalid", "  in all 3 jobs")),
 ]  # fmt: skip
 
 VALUES = [
@@ -173,7 +208,7 @@ FILES_AND_FOLDERS = [
 SWEEPS = [
     Wrong("train.py seed=0,one -m", ("1 of 2 jobs are invalid; nothing was started", "#1 seed=one", "a whole number")),
     Wrong("train.py model=deit_ti,deit_x -m", ("1 of 2 jobs are invalid", "model=deit_x is unknown")),
-    Wrong("train.py distill=none,soft,hard teacher=none,regnety_160 distill.alpha=0.5,2 -m", ("8 of 12 jobs are invalid", "#5 distill=soft teacher=none distill.alpha=2")),
+    Wrong("train.py distill=none,soft,hard teacher=none,regnety_160 distill.alpha=0.5,2 -m", ("8 of 12 jobs are invalid", "in #1 distill=none teacher=none distill.alpha=2, #3, #5, #7, #9, #11")),
     Wrong("train.py 'distill.alpha=0.5,2' 'name=${nowhere}' -m", ("2 of 2 jobs", "name cannot be computed")),
     Wrong("train.py model=deit_ti, -m", ("nothing stands on one side of a comma",)),
     Wrong("train.py 'seed=choice()' -m", ("cannot be read: empty choice is not legal",)),
@@ -223,7 +258,7 @@ OTHER_SCRIPTS = [
     Wrong("benchmark.py what=step rounds=0", ("rounds=0 must be a number from 1",)),
     Wrong("benchmark.py what=step rounds=1.5", ("rounds=1.5 is no whole number",)),
     Wrong("benchmark.py what=step seconds=long", ("seconds=long must be a number from 0",)),
-    Wrong("benchmark.py what=step modle=deit_s", ("modle is no key", "did you mean model=…?")),
+    Wrong("benchmark.py what=step modle=deit_s", ("modle is no key", "did you mean model=deit_s?")),
     Wrong("benchmark.py what=step scale=paper", ("predicts 1000 classes",)),
     Wrong("benchmark.py what=step report=pages", ("report=pages cannot be a file",), {"pages/one.md": ""}),
     Wrong("doctor.py what=dta", ("what=dta is unknown", "possible: installation, data", "pass what=data")),
@@ -247,7 +282,18 @@ OTHER_SCRIPTS = [
     Wrong("runs.py --failed", ("'--failed' is no folder, and there are no options",)),
 ]  # fmt: skip
 
-TABLE = [*AS_ELSEWHERE, *KEYS_AND_OPTIONS, *VALUES, *CONTRADICTIONS, *FILES_AND_FOLDERS, *SWEEPS, *YAML, *OTHER_SCRIPTS]
+TABLE = [
+    *AS_ELSEWHERE,
+    *KEYS_AND_OPTIONS,
+    *BY_MEANING,
+    *ALL_AT_ONCE,
+    *VALUES,
+    *CONTRADICTIONS,
+    *FILES_AND_FOLDERS,
+    *SWEEPS,
+    *YAML,
+    *OTHER_SCRIPTS,
+]
 
 
 def lay(folder: Path, files: dict[str, str]) -> None:
@@ -335,6 +381,21 @@ def test_a_plan_leaves_nothing(type_in: Callable[..., Typed], tmp_path: Path, ty
     planned = type_in(tmp_path, "train.py", typed)
     assert (planned.status, len(planned.begun)) == (0, 1), planned.said
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_typo_does_not_break_a_rule(type_in: Callable[..., Typed], tmp_path: Path) -> None:
+    """What was meant is taken for the rules between groups: with distill=hard, teacher=none would be refused."""
+    said = type_in(tmp_path, "train.py", "distil=none", "teacher=none").said
+    assert "problems" not in said
+    assert "did you mean distill=none?" in said
+
+
+@pytest.mark.parametrize("typed", ["modle=x", "--lr"])
+def test_help_is_shown_beside_a_mistake(type_in: Callable[..., Typed], tmp_path: Path, typed: str) -> None:
+    helped = type_in(tmp_path, "train.py", "--help", typed)
+    assert helped.status == 0
+    assert "Groups (group=option):" in helped.said
+    assert "did you mean model=x?" in helped.said or "type optim.lr=" in helped.said
 
 
 def test_what_needs_no_quotes_is_taken_as_it_is(type_in: Callable[..., Typed], tmp_path: Path) -> None:

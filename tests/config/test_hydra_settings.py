@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from deit.config import hydra_settings
 from deit.config.errors import ConfigError
+from deit.launch.sweep import fix_folder
 
 Compose = Callable[..., DictConfig]
 
@@ -90,3 +92,11 @@ def test_a_package_is_not_imported_to_be_read() -> None:
     primary = OmegaConf.create({"hydra": {"searchpath": ["file://here", "pkg://theirs"]}})
     (problem,) = hydra_settings.search_path_problems(primary)
     assert "got pkg://theirs" in problem
+
+
+def test_the_jobs_of_a_sweep_lie_in_one_folder(raw_config: Compose) -> None:
+    raw_config()  # Hydra has started
+    config = compose("train", overrides=["hydra.sweep.dir='out/${seed}'"], return_hydra_config=True)
+    fix_folder(config)
+    job = GlobalHydra.instance().config_loader().load_sweep_config(config, ["seed=5"])
+    assert (job.seed, job.hydra.sweep.dir) == (5, "out/0")

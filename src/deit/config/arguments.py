@@ -6,11 +6,13 @@ Hydra's own messages are about its grammar; these say what to type.
 import argparse
 import re
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import ChoiceSweep, Override, QuotedString
 from hydra.errors import HydraException
 
+from deit.config import synonyms
 from deit.config.errors import nearest
 from deit.config.mistakes import GROUPS, is_known, named_alike, type_of, unreadable
 
@@ -86,6 +88,18 @@ def problems(arguments: Sequence[str]) -> Iterator[str]:
             yield from _setting(one)
 
 
+def readable(arguments: Sequence[str]) -> list[str]:
+    """The settings of a command line that Hydra understands."""
+    _, settings = _apart(arguments)
+    return [one for one in settings if "=" in one and not list(_setting(one)) and not one.startswith(("hydra", "~"))]
+
+
+def config_folders(arguments: Sequence[str]) -> list[str]:
+    """The folders that ``--config-dir`` names, as Hydra's search path has them."""
+    flags = (flag.partition("=") for flag in config_flags(arguments))
+    return [f"file://{Path(folder).absolute()}" for name, _, folder in flags if name == "--config-dir"]
+
+
 def _is_flag(argument: str) -> bool:
     return bool(re.match(r"-+[A-Za-z]", argument))
 
@@ -102,10 +116,14 @@ def _flag(given: str, waiting: list[str]) -> Iterator[str]:
         return
     word = name.lstrip("-").replace("-", "_")
     keys = [word] if is_known(word) else named_alike(word)
-    if keys:
+    synonym = None if is_known(word) else synonyms.key_for(word)
+    if keys or synonym:
         taken = not equals and waiting and not _is_flag(waiting[0]) and "=" not in waiting[0]
         value = waiting.pop(0) if taken else value
-        typed = " or ".join(f"{key}={value or f'<{type_of(key)}>'}" for key in keys)
+        if synonym:
+            typed = synonyms.typed(synonym, word, value or f"<{type_of(synonym)}>")
+        else:
+            typed = " or ".join(f"{key}={value or f'<{type_of(key)}>'}" for key in keys)
         yield f"{given} is no option: settings have no dashes; type {typed}"
     else:
         flags = WORDS + WORDS_WITH_VALUE

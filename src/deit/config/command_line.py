@@ -10,11 +10,11 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config import processes, yaml_files
-from deit.config.arguments import arranged, problems
+from deit.config import every_mistake, processes, yaml_files
+from deit.config.arguments import arranged, config_flags, problems
 from deit.config.errors import FULL, ConfigError, RunError, nearest, printable
 from deit.config.mistakes import explain
-from deit.config.preflight import refuse
+from deit.config.preflight import MEASURE_ONLY, check, refuse
 from deit.config.refusal import JobFailed
 
 SILENT = ("hydra/job_logging=disabled", "~hydra.job_logging.handlers")
@@ -60,6 +60,23 @@ def _call(application: Callable[[], object]) -> None:
         raise failed.error from failed.error.__cause__
 
 
+def _explained(error: Exception, typed: Sequence[str]) -> str:
+    """The message of ``error``, or all problems of the command line where it could not be composed."""
+    whole = explain(error)
+    if isinstance(error, ConfigError):  # one of ours, which has all of its kind
+        return whole
+    several = [whole] if "are several values" in whole or "are two numbers" in whole else []
+    return str(ConfigError.of([*several, *_others(typed)] or [whole]))
+
+
+def _others(typed: Sequence[str]) -> list[str]:
+    """Problems of the settings of a command line by themselves; none where it has a configuration file of its own."""
+    if any(flag.startswith(("--config-name", "--config-path")) for flag in config_flags(typed)):
+        return []
+    trains = Path(sys.argv[0]).stem not in MEASURE_ONLY
+    return every_mistake.of_command(typed, lambda raw: check(raw, trains=trains)[0])
+
+
 def run(application: Callable[[], object], *, leaves_folder: bool = True) -> None:
     """Call ``application``, a function decorated with ``hydra.main``.
 
@@ -73,9 +90,14 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
     os.environ["HYDRA_FULL_ERROR"] = "1"
     silent = list(SILENT) if processes.rank() else []  # train.log is the first process's to write
     arguments = arranged([*silent, *sys.argv[1:]])
+    typed = list(sys.argv[1:])
     try:
-        if wrong := list(problems(sys.argv[1:])):
-            raise ConfigError.of(wrong)
+        wrong = list(problems(typed))
+        if {"-h", "--help"} & set(typed) and (found := [*wrong, *_others(typed)]):
+            sys.stderr.write(f"{printable(ConfigError.of(found))}\n\n")
+            arguments = ["--help"]  # which shows what is possible
+        elif wrong:
+            refuse(str(ConfigError.of([*wrong, *_others(typed)])))
         if leaves_folder and not asks_for_plan(arguments):
             sys.argv[1:] = arguments
             _call(application)
@@ -91,7 +113,7 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
         sys.stderr.write(f"{printable(error)}\n")
         raise SystemExit(1) from None
     except (ConfigError, HydraException, OmegaConfBaseException) as error:
-        refuse(explain(error))
+        refuse(_explained(error, typed))
     except Exception as error:
         if isinstance(error, OSError) and error.errno in FULL:
             place = error.filename or "a file"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from omegaconf import II, MISSING
 
 from deit.config.errors import nearest
+from deit.config.synonyms import named
 from deit.config.values import MOST, Choice, not_positive, outside
 
 PAPER_EPOCHS = 300
@@ -149,7 +150,7 @@ class Trainer:
             if value not in possible:
                 yield (
                     f"trainer.{name}={value} is unknown; possible: {', '.join(possible)};"
-                    f" pass trainer.{name}={nearest(value, possible) or possible[0]}"
+                    f" pass trainer.{name}={named(name, value) or nearest(value, possible) or possible[0]}"
                 )
         yield from not_positive(trainer__checkpoint_minutes=self.checkpoint_minutes)
         if self.checkpoint_steps is not None:

@@ -10,7 +10,8 @@ from typing import cast, get_args, get_origin, get_type_hints
 
 from hydra.errors import OverrideParseException
 
-from deit.config.errors import nearest
+from deit.config import synonyms
+from deit.config.errors import invalid, nearest
 from deit.config.schema import Config
 from deit.config.secrets import secret_in
 
@@ -26,6 +27,7 @@ UNRESOLVED = (
     "mismatched input .*",
 )
 """What OmegaConf says of a ``${…}`` that has no value."""
+MOST_OPTIONS = 15  # that are named of a group
 BESIDE = ("experiment", "cell", "local")  # groups that set values of others
 GROUPS = (*(name for name, kind in get_type_hints(Config).items() if is_dataclass(kind)), *BESIDE)
 
@@ -58,15 +60,25 @@ def named_alike(word: str) -> list[str]:
     return [guess] if guess else []
 
 
-def explain(error: BaseException) -> str:
-    """One message for an error of composition: what is wrong, what is possible, what to type."""
+def suggestions(word: str, value: str = "…") -> list[str]:
+    """Settings to type for ``word=value``: by the field's other names, by the end of a key, by its letters."""
+    if (key := synonyms.key_for(word)) is not None:
+        return [synonyms.typed(key, word, value)]
+    return [f"{key}={value}" for key in named_alike(word)]
+
+
+def explain(error: BaseException, override: str = "") -> str:
+    """One message for an error of composition: what is wrong, what is possible, what to type.
+
+    override: The setting that led to it, if it is known.
+    """
     if isinstance(error, OverrideParseException):
         return unreadable(error.override, error)
     if (secret := secret_in(error)) is not None:
         return str(secret)
     text = _whole_message(error)
     for explanation in (
-        _missing_key,
+        lambda text: _missing_key(text, override),
         _unknown_option,
         _unknown_group,
         _several_values,
@@ -115,30 +127,32 @@ def unreadable(override: str, error: BaseException) -> str:
     )
 
 
-def _missing_key(text: str) -> str | None:
+def _missing_key(text: str, override: str) -> str | None:
     found = re.search(r"[Kk]ey '([^']*)' (?:is )?not in (?:struct|'\w+')", text)
     if found is None:
         return None
     full = re.search(r"full_key: (\S+)", text)
-    return unknown_key(full.group(1) if full else found.group(1))
+    key = full.group(1) if full else found.group(1)
+    typed, _, value = override.lstrip("+").partition("=")
+    return unknown_key(key, value if typed.replace("/", ".") == key.replace("/", ".") and value else "…")
 
 
-def unknown_key(key: str) -> str:
+def unknown_key(key: str, value: str = "…") -> str:
     """What to say of a key that the configuration does not have."""
     if key in BESIDE:
         return f"a file of the group {key} sets values of others: its first line must be # @package _global_"
     possible = known_keys()
     parent = key.rpartition(".")[0]
-    guesses = named_alike(key)
+    guesses = suggestions(key, value)
     if not guesses and parent not in ("", *possible):
-        guesses = named_alike(parent)
+        guesses = suggestions(parent)
     siblings = [k.removeprefix(f"{parent}.") for k in possible if k.rpartition(".")[0] == parent]
     message = f"{key} is no key of the configuration"
     if siblings:
         message += f"; possible{f' below {parent}' if parent else ''}: {', '.join(siblings)}"
     if not guesses:
         return f"{message}; python src/train.py --help shows every key"
-    return f"{message}; did you mean {' or '.join(f'{guess}=…' for guess in guesses)}?"
+    return f"{message}; did you mean {' or '.join(guesses)}?"
 
 
 def _unknown_option(text: str) -> str | None:
@@ -151,8 +165,14 @@ def _unknown_option(text: str) -> str | None:
         return f"{_file(text)}in its defaults {other}: {option} must be - override /{other}: {option}"
     options = re.findall(r"^\t(\S+)$", text, re.MULTILINE) or _files_of(group, text)
     guess = nearest(given, options)
-    message = f"{_file(text)}{group}={given} is unknown; possible: {', '.join(options)}"
-    return message + f"; pass {group}={guess or (options[0] if options else '<option>')}"
+    pass_ = synonyms.option_for(group, given) if given else None
+    if pass_ is None and guess is None and given:
+        pass_ = synonyms.of_others(group, given)
+    shown = list(synonyms.nearest_first(given, options)) if group in BESIDE else options
+    more = f" and {len(shown) - MOST_OPTIONS} more" if len(shown) > MOST_OPTIONS else ""
+    message = f"{_file(text)}{group}={given} is unknown; possible: {', '.join(shown[:MOST_OPTIONS])}{more}"
+    first = next(iter(shown), "<option>")
+    return message + f"; pass {pass_ or f'{group}={guess or first}'}"
 
 
 def _files_of(group: str, text: str) -> list[str]:
@@ -233,6 +253,8 @@ def _wrong_type(text: str) -> str | None:
         names = options.split(", ")
         guess = nearest(given, names) or names[0]
         return f"{_file(text)}{key}={given} is unknown; possible: {', '.join(names)}; pass {key}={guess}"
+    if type_of(key).startswith("a whole number") and (numbers := synonyms.whole_numbers(given)) is not None:
+        return invalid(key, "a whole number", given, f"Type {key}={numbers} -m to try one after the other")
     if not given:
         return f"{key}= has no value; it must be {type_of(key)}; pass {key}=<{type_of(key)}>"
     return f"{_file(text)}{key}={given} is of the wrong type; it must be {type_of(key)}; pass {key}=<{type_of(key)}>"

@@ -32,6 +32,7 @@ from omegaconf.errors import OmegaConfBaseException
 from deit.config import cells, ledger, processes, rules
 from deit.config.compose import typed
 from deit.config.errors import ConfigError, printable
+from deit.config.every_mistake import of_job
 from deit.config.mistakes import explain
 from deit.config.notes import notes_of
 from deit.config.refusal import JobFailed, forget
@@ -39,6 +40,7 @@ from deit.config.schema import OF_SWEEP
 
 EXIT_USER_ERROR = 2
 MEASURE_ONLY = ("evaluate",)  # scripts in src/ that need no images to train on
+MOST_NAMED = 20  # jobs of which a fault names the numbers
 MOST_JOBS = 10_000  # each is composed before the first one starts, in a tenth of a second or so
 
 
@@ -186,7 +188,7 @@ def check_sweep(config: DictConfig) -> Grid:
     grid.problems += folder_problems("hydra.sweep.dir", config.hydra.sweep.dir)
     origins = cells.origins(grid.jobs)
     notes: Counter[str] = Counter()
-    num_invalid = 0
+    faults: dict[str, list[int]] = {}
     for number, overrides in enumerate(grid.jobs):
         try:
             grid.composed.append(hydra.compose(config_name=config.hydra.job.config_name, overrides=overrides))
@@ -197,16 +199,29 @@ def check_sweep(config: DictConfig) -> Grid:
                 else:
                     grid.starts[number] = origin
         except (ConfigError, HydraException) as error:
-            problems, job_notes = [explain(error)], []
+            problems, job_notes = of_job(overrides, error), []
         notes.update(job_notes)
-        if problems:
-            num_invalid += 1
-            grid.problems += [f"#{number} {' '.join(overrides)}", *(f"  - {text}" for text in problems)]
-    if num_invalid:
-        grid.problems.insert(0, f"{num_invalid} of {len(grid.jobs)} jobs are invalid; nothing was started:")
+        for text in problems:
+            faults.setdefault(text, []).append(number)
+    if faults:
+        num_invalid = len({number for numbers in faults.values() for number in numbers})
+        grid.problems.append(f"{num_invalid} of {len(grid.jobs)} jobs are invalid; nothing was started:")
+        grid.problems += [line for text, numbers in faults.items() for line in (f"- {text}", _jobs(grid.jobs, numbers))]
     grid.notes = list(_unused_folder(config, "hydra.run.dir", "hydra.sweep.dir"))
     grid.notes += [f"{note} ({count} of {len(grid.jobs)} jobs)" for note, count in notes.items()]
     return grid
+
+
+def _jobs(jobs: list[list[str]], numbers: list[int]) -> str:
+    """A line that names the jobs that a fault is in, with what only the first of them has."""
+    if len(numbers) == len(jobs) > 1:
+        return f"  in all {len(jobs)} jobs"
+    varied = ledger.varied(jobs)
+    named = [f"#{number} {varied[number]}".rstrip() for number in numbers[:1]] + [
+        f"#{n}" for n in numbers[1:MOST_NAMED]
+    ]
+    left_out = f" and {len(numbers) - MOST_NAMED} more" if len(numbers) > MOST_NAMED else ""
+    return f"  in {', '.join(named)}{left_out}"
 
 
 def start_of(run: Path) -> Path | None:

@@ -60,7 +60,7 @@ class Sweep(Callback):
             if _is_grid(config):
                 self._start(config, grid)
             else:
-                _fix_folder(config)
+                fix_folder(config)
 
     def _start(self, config: DictConfig, grid: Grid) -> None:
         sweep = Path(config.hydra.sweep.dir)
@@ -75,7 +75,7 @@ class Sweep(Callback):
 
             show(sweep, grid.jobs, configs)
             raise SystemExit(0)
-        _fix_folder(config)
+        fix_folder(config)
         _held.append(ledger.hold(sweep))
         added = ledger.refuse_another_grid(sweep, texts)
         ledger.freeze(sweep, texts)
@@ -126,7 +126,7 @@ def _refuse_missing_devices(configs: Sequence[Config]) -> None:
         refuse_missing_devices(config)
 
 
-def _fix_folder(config: DictConfig) -> None:
+def fix_folder(config: DictConfig) -> None:
     """Give every job of a sweep the folder of the sweep: its name may depend on settings that vary."""
     folder = str(config.hydra.sweep.dir)
     config.hydra.sweep.dir = folder
