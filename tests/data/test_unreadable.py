@@ -71,7 +71,7 @@ def turn_into_a_folder(path: Path) -> None:
 
 BREAKS = {
     cut: "cannot be decoded (",
-    turn_into_a_page: "cannot be decoded (no image begins with b'<!DOCTYP')",
+    turn_into_a_page: "cannot be decoded (it is a web page (HTML), in place of the image)",
     empty: "cannot be decoded (the file is empty)",
     delete: "cannot be read (No such file or directory)",
     lead_nowhere: "cannot be read (No such file or directory)",
@@ -210,8 +210,22 @@ def test_a_class_of_which_nothing_is_left_ends_the_run(opened: Callable[..., Key
     data = opened("data.on_error=skip")
     for path in (photos / "train/cat").iterdir():
         empty(path)
-    with pytest.raises(RunError, match="nor can any of 16 others, or of as many as there are: bring"):
+    with pytest.raises(RunError, match="nor can any of 16 others, or of as many as there are: replace"):
         raw_batches(data)
+
+
+def test_a_class_of_telephone_photographs_is_told_how_to_convert_them(
+    opened: Callable[..., KeyedData], photos: Path
+) -> None:
+    data = opened("data.on_error=skip")
+    for path in (photos / "train/cat").iterdir():
+        path.write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic" + bytes(500))
+    with pytest.raises(RunError) as caught:
+        raw_batches(data)
+    said = str(caught.value)
+    assert f"  {photos}/train/cat/" in said
+    assert ".jpg: cannot be decoded (it is HEIC, whatever its name says); type heif-convert" in said
+    assert f"for all of them type find {photos} -type f -exec" in said and "bring the images back" not in said
 
 
 @pytest.mark.parametrize("mode", ["pair", "batch"])

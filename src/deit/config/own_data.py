@@ -14,6 +14,7 @@ from PIL import Image
 
 from deit.config import layout
 from deit.config.image_files import images_of, left_out, other_files
+from deit.config.image_formats import open_image
 from deit.config.values import Choice, not_positive
 
 TINY_SIDE = 48  # pixels: what nano scale calls 384; enlarging smaller images adds nothing that they show
@@ -96,7 +97,7 @@ def look(root: str) -> Images:
 def _header(file: str) -> tuple[int, bool] | None:
     """The shorter side of an image and whether it is grey; None for what is no image."""
     try:
-        with Image.open(file) as image:
+        with open_image(file) as image:
             return min(image.size), image.mode in GREY_MODES
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError):
         return None

@@ -20,6 +20,7 @@ from deit.config.material import Augment, Crop
 from deit.data import reference
 from deit.data.pixels import points
 from deit.data.pixels.resize import mirrored, resized
+from deit.data.pixels.thin import central_pixels, is_thin
 from deit.data.pixels.warps import Pixels, kernels
 from deit.data.policies import array_policy as policy
 from deit.data.sources import ImageSource
@@ -46,12 +47,18 @@ def crop(augment: Augment, size: int) -> Callable[[Picture], Pixels]:
         return partial(_resized_crop, size, (augment.crop_scale[0], augment.crop_scale[1]))
     made = reference.crop(augment, size)
     assert isinstance(made, v2.Compose)
-    return partial(_through_tensor, made)
+    return partial(_evaluated, made) if isinstance(made, reference.Evaluation) else partial(_through_tensor, made)
 
 
 def evaluation(size: int, resized: int) -> Callable[[Picture], Pixels]:
     """The short side to ``resized`` pixels, then the central ``size``."""
-    return partial(_through_tensor, reference.evaluation(size, resized))
+    return partial(_evaluated, reference.evaluation(size, resized))
+
+
+def _evaluated(made: reference.Evaluation, picture: Picture) -> Pixels:
+    if is_thin(picture.height, picture.width, made.sides[1]):
+        return central_pixels(picture.rows(0, picture.height), *made.sides)
+    return _through_tensor(made, picture)
 
 
 def _resized_crop(size: int, shares: tuple[float, float], picture: Picture) -> Pixels:

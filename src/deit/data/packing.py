@@ -231,9 +231,9 @@ def _write(
     for image in images:
         if isinstance(image, Fault):
             if image.lost:
+                mend = "bring the images back" if image.gone else "replace them by whole images"
                 raise RunError(
-                    f"{image.why}, nor can {TRIED} others be read: bring the images back and start again: what is"
-                    " packed stays"
+                    f"{image.why}, nor can {TRIED} others be read: {mend} and start again: what is packed stays"
                 )
             broken.append(image.why)
             image = Shrunk(NOTHING, ABSENT)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from torch import distributed
 
-from deit.config.errors import RunError
+from deit.config.errors import RunError, in_shell, visible
 from deit.config.material import Data, OnError
 from deit.data.keys import Key, Stream, frozen_generator
 from deit.data.sources import ImageError, ImageSource, Split
@@ -34,11 +34,13 @@ class Fault(NamedTuple):
     """The same and what is wrong with it."""
     lost: bool
     """Whether no other image that was tried can be read either."""
+    gone: bool = True
+    """Whether the file is not there, rather than no image."""
 
 
 def fault(source: ImageSource, index: int, error: ImageError, *, lost: bool) -> Fault:
     """What is told of an image."""
-    return Fault(index, int(source.labels[index]), source.describe(index), str(error), lost)
+    return Fault(index, int(source.labels[index]), visible(source.describe(index)), str(error), lost, error.is_gone)
 
 
 def stand_ins(split: Split, key: Key, seed: int) -> Iterator[int]:
@@ -68,15 +70,39 @@ def _is_readable(source: ImageSource, index: int) -> bool:
     return True
 
 
-def refusal(told: Sequence[str], data: Data, *, lost: bool = False) -> RunError:
-    """The error that ends a run for images of which ``told`` says what is wrong; lost: so it is with all."""
+def refusal(told: Sequence[str], data: Data, *, lost: bool = False, gone: bool = True) -> RunError:
+    """The error that ends a run for images of which ``told`` says what is wrong.
+
+    Args:
+        told: A line for each.
+        data: Where they are.
+        lost: So it is with all others that were tried.
+        gone: Files are not there, rather than no images.
+    """
     count = "an image" if len(told) == 1 else f"{len(told)} images"
     way_out = "put whole files there, or pass data.on_error=skip"
     if lost:
-        way_out = f"nor can any of {TRIED} others, or of as many as there are: bring the images back"
+        others = f"nor can any of {TRIED} others, or of as many as there are"
+        way_out = (
+            f"{others}: bring the images back" if gone else f"{others}: {conversion(told, data) or 'replace them'}"
+        )
+    elif convert := conversion(told, data):
+        way_out = f"{convert}, or pass data.on_error=skip"
     if data.root is not None and not Path(data.root).is_dir():
-        way_out = f"data.root={data.root} is not there any more: bring it back"
+        way_out = f"data.root={visible(data.root)} is not there any more: bring it back"
     return RunError(f"{count} cannot be read:\n{listed(told)}\n{way_out}; the same command then goes on")
+
+
+def conversion(told: Sequence[str], data: Data) -> str:
+    """Return the command for all photographs as telephones write them, or nothing if none of ``told`` is one."""
+    if not any("(it is HEIC" in line or "(it is AVIF" in line for line in told):
+        return ""
+    place = "." if data.root is None else in_shell(data.root)
+    convert = 'heif-convert "$1" "$1.png" && rm "$1"'
+    return (
+        f'for all of them type find {place} -type f -exec sh -c \'file -b --mime-type "$1" | grep -qE "hei[cf]|avif"'
+        f" && {convert}' sh {{}} \\;"
+    )
 
 
 def listed(lines: Sequence[str]) -> str:
@@ -103,9 +129,9 @@ class Skipped:
         Raises:
             RunError: naming all, if the run is not to go on without them, or images are gone and not broken.
         """
-        news = {fault.name: f"{fault.why}, class {self.classes[fault.label]}" for fault in faults}
-        if any(fault.lost for fault in faults):
-            raise refusal(list(news.values()), self.data, lost=True)
+        news = {fault.name: f"{fault.why}, class {visible(self.classes[fault.label])}" for fault in faults}
+        if lost := [fault for fault in faults if fault.lost]:
+            raise refusal(list(news.values()), self.data, lost=True, gone=any(fault.gone for fault in lost))
         if news and self.data.on_error is OnError.stop:
             raise refusal(list(news.values()), self.data)
         for name in news.keys() - self.names:

@@ -14,6 +14,7 @@ from PIL import Image
 
 from deit.config import image_files, layout
 from deit.config.image_files import IMAGE_SUFFIXES, left_out
+from deit.config.image_formats import open_image
 from deit.config.material import Data, DataKind, Decode, OnError
 from deit.data.progress import watched
 from deit.data.sources import DataSet, ImageError, Split
@@ -141,7 +142,7 @@ def other_form(name: str) -> str:
     expected = Image.registered_extensions().get(Path(name).suffix.lower())
     if expected is None or not Path(name).is_file():
         return ""
-    with suppress(OSError), Image.open(name) as image:
+    with suppress(OSError), open_image(name) as image:
         same = {image.format, expected} in ({expected}, {"JPEG", "MPO"})  # MPO: a JPEG with further pictures after it
         return "" if same else image.format or ""
     return ""

@@ -5,7 +5,6 @@ import glob
 import os
 import sys
 import threading
-import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
@@ -17,22 +16,22 @@ from PIL import Image, UnidentifiedImageError
 from PIL.JpegImagePlugin import JpegImageFile
 
 from deit.config import words
-from deit.config.errors import ConfigError
+from deit.config.errors import ConfigError, visible
 from deit.config.image_files import IMAGE_SUFFIXES, images_below
-from deit.data.sources.decoding import ImageError, decode, read_file
+from deit.config.image_formats import MOST_PIXELS, open_image
+from deit.data.sources.decoding import ImageError, decode, read_file, too_large
 from deit.data.sources.orientation import AS_STORED, orientation, orientation_of, turned
 
 STANDARD_INPUT = "-"
 PIPED = "standard input"
 """What an image that came through a pipe is called."""
-MOST_PIXELS = 2 * (Image.MAX_IMAGE_PIXELS or 2**27)
-"""Where Pillow refuses: no training ever saw an image of more."""
+MOST_REDUCED = 2 * MOST_PIXELS
+"""Pixels of the largest JPEG that is shrunk while it is decoded: those of a telephone have 200 million."""
 REDUCED = 8
 """By how much a larger JPEG is shrunk while it is decoded: the most that the format can."""
 ALONE = 2**25  # pixels; 100 MB each: larger ones are decoded one at a time
 
 _alone = threading.Lock()
-warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # below what it refuses, all is well
 
 
 @dataclass(frozen=True)
@@ -94,12 +93,12 @@ def _paths(entry: str) -> Iterator[str]:
 
 def _nothing_in(entry: str) -> str:
     if Path(entry).is_dir():
-        return f"{entry} holds no image; possible: {' '.join(sorted(IMAGE_SUFFIXES))}; pass another folder, or a file"
+        possible = " ".join(sorted(IMAGE_SUFFIXES))
+        return f"{visible(entry)} holds no image; possible: {possible}; pass another folder, or a file"
     if glob.has_magic(entry):
-        return (
-            f"no file is called like {entry}; pass images=<file, folder or pattern>, a pattern such as 'photos/*.jpg'"
-        )
-    return f"{entry} is not there; pass images=<file, folder or pattern>"
+        ways = "pass images=<file, folder or pattern>, a pattern such as 'photos/*.jpg'"
+        return f"no file is called like {visible(entry)}; {ways}"
+    return f"{visible(entry)} is not there; pass images=<file, folder or pattern>"
 
 
 def _piped(content: bytes) -> list[Photograph]:
@@ -115,7 +114,7 @@ def _piped(content: bytes) -> list[Photograph]:
 def _num_pixels(content: bytes) -> int:
     """H times W as the file's header has it; 0 where it is none that Pillow knows, and `decode` knows what to say."""
     try:
-        with Image.open(BytesIO(content)) as image:
+        with open_image(BytesIO(content)) as image:
             return image.width * image.height
     except UnidentifiedImageError:
         return 0
@@ -129,10 +128,14 @@ def _reduced(content: bytes, name: str, *, upright: bool) -> Image.Image:
     """A JPEG that is too large to be decoded whole, at an eighth of its sides."""
     try:
         image = JpegImageFile(BytesIO(content))
+        if image.width * image.height > MOST_REDUCED:
+            raise too_large(name, f"{image.width:,} x {image.height:,}")
         image.draft("RGB", (image.width // REDUCED, image.height // REDUCED))
         pixels = np.asarray(image.convert("RGB"))
         return Image.fromarray(turned(pixels, orientation(image)) if upright else pixels)
+    except ImageError:
+        raise
     except SyntaxError:  # no JPEG
         return decode(content, name, upright=upright)
     except Exception as error:  # as above
-        raise ImageError(f"{name}: cannot be decoded ({type(error).__name__}: {error})") from error
+        raise ImageError(f"{visible(name)}: cannot be decoded ({type(error).__name__}: {error})") from error

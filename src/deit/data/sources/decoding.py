@@ -1,18 +1,36 @@
-"""How an image file becomes RGB, by Pillow."""
+"""Image files become RGB, by Pillow, in the formats that are listed here and up to a size."""
 
+import re
+import warnings
+import zlib
 from io import BytesIO
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from deit.config.errors import RunError
+from deit.config.errors import RunError, in_shell, visible
+from deit.config.image_formats import MOST_PIXELS, open_image
+from deit.data.sources.forms import RAW, Form, form_of, is_raw, is_raw_by
 from deit.data.sources.orientation import AS_STORED, orientation, turned
 
 SHOWN = 8  # bytes of a file that is no image: what it begins with tells what it is
+LONG_CHUNK = 2**20  # bytes of a text or profile in a PNG from which Pillow takes the file for an attack
+PNG, PNG_TEXTS = b"\x89PNG\r\n\x1a\n", (b"tEXt", b"zTXt", b"iTXt", b"iCCP")
+
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # MOST_PIXELS is our own limit
 
 
 class ImageError(RunError):
     """An image that cannot be decoded; the message names its file or position."""
+
+    is_gone = False
+    """Whether the file cannot be read at all, rather than not be decoded."""
+
+
+class GoneError(ImageError):
+    """An image whose file cannot be read: it was moved, or its disk is not there."""
+
+    is_gone = True
 
 
 def read_file(path: str, name: str) -> bytes:
@@ -21,7 +39,7 @@ def read_file(path: str, name: str) -> bytes:
         with open(path, "rb", buffering=0) as file:  # noqa: PTH123 - pathlib's way takes five times as long
             return file.read()
     except OSError as error:
-        raise ImageError(f"{name}: cannot be read ({error.strerror})") from error
+        raise GoneError(f"{visible(name)}: cannot be read ({error.strerror})") from error
 
 
 def decode(content: bytes, name: str, *, upright: bool = False) -> Image.Image:
@@ -36,20 +54,90 @@ def decode(content: bytes, name: str, *, upright: bool = False) -> Image.Image:
         Image of mode RGB.
 
     Raises:
-        ImageError: Empty, broken, truncated, no image, or of a kind whose values have no known range.
+        ImageError: Empty, broken, truncated, too large, no image, or of a kind whose values have no known range.
     """
     if not content:
-        raise ImageError(f"{name}: cannot be decoded (the file is empty)")
+        raise ImageError(f"{visible(name)}: cannot be decoded (the file is empty)")
     try:
-        with Image.open(BytesIO(content)) as image:
-            image.load()
-            stored_in = orientation(image) if upright else AS_STORED
-            rgb = _rgb(image)
-            return rgb if stored_in == AS_STORED else Image.fromarray(turned(np.asarray(rgb), stored_in))
+        return _decoded(content, name, upright=upright)
+    except ImageError:
+        raise
+    except Image.DecompressionBombError as error:
+        counted = re.search(r"\d{6,}", str(error))  # Pillow's own words, which have the number
+        raise too_large(name, f"{int(counted[0]):,}" if counted else "too many") from error
     except UnidentifiedImageError as error:
-        raise ImageError(f"{name}: cannot be decoded (no image begins with {content[:SHOWN]!r})") from error
+        raise _no_image(content, name) from error
+    except ValueError as error:
+        slim = without_texts(content)
+        if slim is None:
+            raise ImageError(f"{visible(name)}: cannot be decoded ({error})") from error
+        return decode(slim, name, upright=upright)
     except Exception as error:  # on damaged bytes PIL's decoders raise nearly anything, SyntaxError included
-        raise ImageError(f"{name}: cannot be decoded ({type(error).__name__}: {error})") from error
+        raise ImageError(f"{visible(name)}: cannot be decoded ({type(error).__name__}: {error})") from error
+
+
+def _decoded(content: bytes, name: str, *, upright: bool) -> Image.Image:
+    with open_image(BytesIO(content)) as image:
+        if image.width * image.height > MOST_PIXELS:
+            raise too_large(name, f"{image.width:,} x {image.height:,}")
+        if image.format == "TIFF" and (is_raw(content) or is_raw_by(getattr(image, "tag_v2", {}))):
+            raise _no_image(content, name, Form.of(RAW, name))
+        image.load()
+        stored_in = orientation(image) if upright else AS_STORED
+        rgb = _rgb(image)
+        return rgb if stored_in == AS_STORED else Image.fromarray(turned(np.asarray(rgb), stored_in))
+
+
+def too_large(name: str, pixels: str) -> ImageError:
+    """The error for an image of more pixels than are decoded."""
+    file = in_shell(name)
+    return ImageError(
+        f"{visible(name)}: cannot be decoded (it has {pixels} pixels, and at most {MOST_PIXELS:,} are decoded, as"
+        f" many as 11,585 x 11,585 have); shrink it: type vipsthumbnail {file} --size 4096 -o {in_shell(f'{name}.png')}"
+        " (Debian's package libvips-tools)"
+    )
+
+
+def _no_image(content: bytes, name: str, form: Form | None = None) -> ImageError:
+    """The error for a file that is none of the formats that are read, by what it is."""
+    form = form or form_of(content, name)
+    if form is None:
+        return ImageError(f"{visible(name)}: cannot be decoded (no image begins with {content[:SHOWN]!r})")
+    return ImageError(f"{visible(name)}: cannot be decoded (it is {form.name}{form.whatever}); {form.advice}")
+
+
+def without_texts(content: bytes) -> bytes | None:
+    """Return a PNG without its long texts and colour profile, which say nothing of its pixels; None if it has none.
+
+    Pillow refuses texts that unpack to more than a megabyte, and with them a whole image.
+    """
+    if not content.startswith(PNG):
+        return None
+    kept, at = [PNG], len(PNG)
+    while at + 8 <= len(content):
+        kind, end = content[at + 4 : at + 8], at + 12 + int.from_bytes(content[at : at + 4], "big")
+        if kind not in PNG_TEXTS or _is_short(content[at + 8 : end - 4], kind):
+            kept.append(content[at:end])
+        at = end
+    slim = b"".join(kept)
+    return slim if len(slim) < len(content) else None
+
+
+def _is_short(chunk: bytes, kind: bytes) -> bool:
+    """Return True for a chunk that Pillow reads; what is packed is unpacked no further than to see that it is long."""
+    _, _, rest = chunk.partition(b"\x00")
+    if kind == b"iTXt":
+        if rest[:1] != b"\x01":
+            return len(chunk) < LONG_CHUNK // 64
+        rest = rest.split(b"\x00", 3)[-1]
+    elif kind != b"tEXt":
+        rest = rest[1:]
+    else:
+        return len(chunk) < LONG_CHUNK // 64
+    try:
+        return len(zlib.decompressobj().decompress(rest, LONG_CHUNK // 64)) < LONG_CHUNK // 64
+    except zlib.error:
+        return False
 
 
 def _rgb(image: Image.Image) -> Image.Image:

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import Image
+
+from deit.config.image_formats import MOST_PIXELS
 
 START, END = b"\xff\xd8", b"\xff\xd9"
 BASELINE, EXTENDED, PROGRESSIVE = 0xC0, 0xC1, 0xC2  # the frames that every libjpeg decodes
@@ -18,7 +19,6 @@ SCAN = 0xDA
 DESCRIPTION = 0xE1  # APP1: EXIF or XMP, either of which may say how the camera was held
 RESTART_INTERVAL = 0xDD
 BLOCK = 8  # pixels
-MOST_PIXELS = Image.MAX_IMAGE_PIXELS or 2**27  # what Pillow decodes without doubting that a file is what it seems
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ def _header(content: bytes, marker: int, at: int, *, scanned: int, sequential: b
     height, width = (int.from_bytes(content[at + i : at + i + 2], "big") for i in (5, 7))
     if marker not in (BASELINE, EXTENDED, PROGRESSIVE) or precision != 8 or components not in (1, 3):
         return None
-    if not 0 < height * width < MOST_PIXELS:  # Pillow knows what to say
+    if not 0 < height * width <= MOST_PIXELS:  # Pillow knows what to say
         return None
     vertical = max(content[at + 11 + 3 * i] & 15 for i in range(components))
     sequential = sequential and marker != PROGRESSIVE and scanned == components

@@ -13,6 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from PIL.ExifTags import Base
 
+from deit.config.image_formats import open_image
+
 AS_STORED = 1
 ON_ITS_SIDE = 5  # from this one on, height and width change places
 FLIPS = {2: 1, 3: -1, 4: 0, 5: None, 6: 1, 7: -1, 8: 0}
@@ -35,7 +37,7 @@ def orientation(image: Image.Image) -> int:
 def orientation_of(file: str | BytesIO) -> int:
     """The same of an image file, of which the header alone is read."""
     try:
-        with Image.open(file) as image:
+        with open_image(file) as image:
             return AS_STORED if image.format == "TIFF" else orientation(image)  # Pillow turns these when it loads them
     except Exception:  # as above; whoever decodes it has the say
         return AS_STORED
