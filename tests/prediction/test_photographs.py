@@ -165,7 +165,7 @@ def test_every_format_is_seen_as_evaluation_sees_it(config: Callable[..., Config
 
 def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "page.jpg").write_text("<html>")
-    for name, why in (("page.jpg", "no image begins with b'<html>'"), ("gone.jpg", "No such file"), (".", "directory")):
+    for name, why in (("page.jpg", "it is a web page"), ("gone.jpg", "No such file"), (".", "directory")):
         with pytest.raises(ImageError, match=why):
             Photograph(str(tmp_path / name)).pixels(upright=True)
 
@@ -178,7 +178,7 @@ def test_a_jpeg_beyond_what_pillow_decodes_is_seen_at_an_eighth(
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50_000)  # 320 x 480 are more than twice as many
     monkeypatch.setattr(photographs, "MOST_PIXELS", 100_000)
     assert Photograph(str(tmp_path / "large.jpg")).pixels(upright=True).shape == (40, 60, 3)
-    with pytest.raises(ImageError, match=r"large\.png: cannot be decoded .*exceeds limit"):
+    with pytest.raises(ImageError, match=r"large\.png: cannot be decoded .it has 153,600 pixels"):
         Photograph(str(tmp_path / "large.png")).pixels(upright=True)
 
 
