@@ -67,9 +67,9 @@ def test_another_number_of_classes_than_declared_is_refused_with_both_numbers():
 @pytest.mark.parametrize(
     ("layout", "expected"),
     [
-        ({"": 10}, (14, 2, 4, "test")),
-        ({"train": 10}, (14, 2, 4, "test")),
-        ({"train": 10, "test": 3}, (18, 2, 6, "test")),
+        ({"": 10}, (11, 3, 6, "test")),  # by the names of the images: shares of 0.1 and 0.2 on average
+        ({"train": 10}, (11, 3, 6, "test")),
+        ({"train": 10, "test": 3}, (17, 3, 6, "test")),
         ({"train": 10, "valid": 3}, (20, 6, 6, "val")),
         ({"train": 10, "val": 3, "test": 4}, (20, 6, 8, "test")),
     ],
@@ -80,6 +80,20 @@ def test_what_a_folder_does_not_bring_along_is_split_off(tmp_path, layout, expec
     found = open_dataset(settings(DataKind.folder, tmp_path))
     assert sizes(found) == expected and found.classes == ("cat", "dog")
     assert not images(found.train) & (images(found.val) | images(found.test))
+
+
+def test_an_image_keeps_its_split_wherever_the_folder_lies_and_whichever_images_come_or_go(tmp_path):
+    def placed(root: Path) -> dict[str, str]:
+        found = open_dataset(settings(DataKind.folder, root, val_fraction=0.3))
+        splits = {"train": found.train, "val": found.val, "test": found.test}
+        return {str(Path(path).relative_to(root)): name for name, one in splits.items() for path in images(one)}
+
+    small, large = tree(tmp_path / "small", each=20), tree(tmp_path / "elsewhere/large", ("ant", "cat", "dog"), each=35)
+    before, after = placed(small), placed(large)
+    assert before.items() <= after.items()
+    (small / "cat/003.jpg").unlink()
+    assert placed(small).items() <= before.items()
+    assert set(before.values()) == {"train", "val", "test"}
 
 
 def test_labels_follow_the_class_folders_of_train(tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from deit.data.splits import hold_out, take_fraction
+from deit.data.splits import hold_out, hold_out_by_name, keys_of_names, take_by_name, take_fraction
 
 LABELS = st.lists(st.integers(0, 6), min_size=1, max_size=120).map(lambda values: np.array(values, dtype=np.int64))
 FRACTIONS = st.floats(0.001, 0.999)
@@ -92,3 +92,43 @@ def test_the_draw_is_the_same_on_every_platform_and_release():
     _, held = hold_out(labels, everything(labels), 0.3, seed=0)
     assert held.tolist() == [0, 2, 8, 9, 11, 17]
     assert take_fraction(labels, everything(labels), 0.3, seed=7).tolist() == [0, 9, 10, 13, 15, 18]
+
+
+def named(labels: np.ndarray, *, seed: int = 0, split: str = "test") -> np.ndarray:
+    return keys_of_names([f"{label}/{i}.jpg".encode() for i, label in enumerate(labels)], seed=seed, split=split)
+
+
+@given(LABELS, FRACTIONS, SEEDS, st.integers(1, 2))
+def test_by_name_every_class_gives_one_and_keeps_what_is_to_be_left(labels, fraction, seed, left):
+    kept, held = hold_out_by_name(labels, everything(labels), fraction, named(labels, seed=seed), left=left)
+    assert np.array_equal(np.sort(np.concatenate([kept, held])), everything(labels))
+    assert (np.diff(kept) > 0).all() and (np.diff(held) > 0).all()
+    for label, size in zip(*np.unique(labels, return_counts=True), strict=True):
+        assert (labels[kept] == label).sum() >= (left if size > left else 1)
+        assert (labels[held] == label).any() == (size >= 2)
+
+
+@given(LABELS, FRACTIONS, FRACTIONS, SEEDS)
+def test_by_name_a_smaller_share_is_contained_in_a_larger_one(labels, one, other, seed):
+    keys = named(labels, seed=seed, split="train")
+    small, large = (take_by_name(labels, everything(labels), share, keys) for share in sorted((one, other)))
+    assert set(small) <= set(large) and set(labels[small]) == set(labels)
+    assert np.array_equal(take_by_name(labels, everything(labels), 1.0, keys), everything(labels))
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.5])
+def test_by_name_the_share_is_right_on_average_and_draws_do_not_depend_on_each_other(fraction):
+    labels = np.zeros(20_000, dtype=np.int64)
+    _, held = hold_out_by_name(labels, everything(labels), fraction, named(labels))
+    expected, deviation = fraction * len(labels), (fraction * (1 - fraction) * len(labels)) ** 0.5
+    assert abs(len(held) - expected) < 4 * deviation
+    for other in (named(labels, seed=1), named(labels, split="val")):
+        both = np.intersect1d(held, hold_out_by_name(labels, everything(labels), fraction, other)[1])
+        assert abs(len(both) - fraction * expected) < 4 * (fraction * expected) ** 0.5
+
+
+def test_by_name_the_draw_is_the_same_on_every_platform_and_release():
+    assert keys_of_names([b"cat/000.jpg", b"dog/\xff.png"], seed=3, split="val").tolist() == [
+        7234127360050328232,
+        14176548405238044475,
+    ]

@@ -101,6 +101,12 @@ class PackedImages:
     def describe(self, index: int) -> str:
         return f"{self.source.describe(index)} (packed)"
 
+    def names(self) -> list[bytes] | None:
+        return self.source.names()
+
+    def marks(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        return self.source.marks(indices)
+
     def refuse_holes(self) -> None:
         """Raise RunError if images are missing, naming them."""
         holes = np.flatnonzero(self.sizes[:, 0] == 0)

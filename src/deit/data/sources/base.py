@@ -40,6 +40,14 @@ class ImageSource(Protocol):
         """What to call the image in a message: its path, or ``digits[17]``."""
         ...
 
+    def names(self) -> list[bytes] | None:
+        """Return the name of every image within its class, wherever the dataset lies; None if images have no names."""
+        ...
+
+    def marks(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Return a cheap number per image that changes with its content: the size in bytes, or a CRC-32 of pixels."""
+        ...
+
 
 @dataclass(frozen=True)
 class Split:

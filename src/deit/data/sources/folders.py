@@ -1,6 +1,6 @@
 """Data sets made of class folders: ImageNet, and any tree of the user's."""
 
-import itertools
+import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -67,17 +67,22 @@ def list_splits(folders: Mapping[str, Path], classes: tuple[str, ...], *, uprigh
 
     folders: By split.
     """
-    walked = iter(images_of([folder / name for folder in folders.values() for name in classes]))
-    return {split: _labelled(itertools.islice(walked, len(classes)), upright=upright) for split in folders}
+    tops = [folder / name for folder in folders.values() for name in classes]
+    walked, number = list(zip(tops, images_of(tops), strict=True)), len(classes)
+    parts = (walked[start : start + number] for start in range(0, len(walked), number))
+    return {split: _labelled(part, upright=upright) for split, part in zip(folders, parts, strict=True)}
 
 
-def _labelled(found: Iterable[list[str]], *, upright: bool) -> ImageFiles:
+def _labelled(found: Iterable[tuple[Path, list[str]]], *, upright: bool) -> ImageFiles:
+    """The files of a split from those of each class folder, in the order of the labels."""
     paths: list[str] = []
     labels: list[int] = []
-    for label, files in enumerate(found):
+    folders: list[int] = []
+    for label, (folder, files) in enumerate(found):
         paths += files
         labels += [label] * len(files)
-    return ImageFiles(paths, np.array(labels, dtype=np.int64), upright=upright)
+        folders += [len(os.fsencode(folder))] * len(files)
+    return ImageFiles(paths, np.array(labels, dtype=np.int64), upright=upright, folders=folders)
 
 
 def _checked_root(data: Data, need_splits: tuple[str, ...] = ()) -> str:

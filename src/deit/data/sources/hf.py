@@ -4,6 +4,7 @@ The package `datasets` is an optional extra and is imported only here, only when
 """
 
 import logging
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,10 +20,12 @@ from deit.config.split_names import splits_named
 from deit.data.containment import Folders
 from deit.data.sources.base import Parts
 from deit.data.sources.decoding import ImageError, decode, read_file
+from deit.data.sources.files import MISSING
 from deit.data.sources.pictures import Picture, picture_of
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict  # pyright: ignore[reportMissingImports]
+    from pyarrow import ChunkedArray  # pyright: ignore[reportMissingImports]
 
 UNLABELLED = -1
 """What the Hub's sets hold in place of a label that was not published."""
@@ -39,6 +42,7 @@ class TableImages:
         column: Name of that column.
         labels: (N,) label of every row.
         folders: Where a path in that column may lead.
+        root: Folder of the dataset, which is no part of an image's name.
         upright: Whether images are turned as their EXIF orientation says (`Data.upright`).
     """
 
@@ -50,9 +54,10 @@ class TableImages:
         labels: NDArray[np.int64],
         folders: Folders,
         *,
+        root: str = "",
         upright: bool = False,
     ) -> None:
-        self.name, self.upright = name, upright
+        self.name, self.root, self.upright = name, root, upright
         self.folders = folders
         self.labels = labels
         self._table = table
@@ -84,6 +89,43 @@ class TableImages:
 
     def describe(self, index: int) -> str:
         return f"{self.name}[{index}]"
+
+    def names(self) -> list[bytes] | None:
+        """Return the path of each row's file as the table records it, counted from its dataset; None if any lacks one.
+
+        Rows of equal label and path would not be told apart, so that such a table counts as one without names.
+        """
+        paths = self._field("path").to_pylist()
+        if None in paths:
+            return None
+        root = f"{Path(self.root).absolute()}{os.sep}"
+        names = [os.fsencode(path[len(root) :] if path.startswith(root) else Path(path).name) for path in paths]
+        return names if len(set(zip(self.labels.tolist(), names, strict=True))) == len(names) else None
+
+    def marks(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        from pyarrow import compute  # pyright: ignore[reportMissingImports]
+
+        measured = compute.call_function("binary_length", [self._field("bytes")])  # from offsets alone
+        lengths = measured.take(indices).to_pylist()
+        if None not in lengths:
+            return np.array(lengths, dtype=np.int64)
+        return np.array([self._size(int(index)) for index in indices], dtype=np.int64)
+
+    def _size(self, index: int) -> int:
+        try:
+            return len(self._content(index)[0])
+        except ImageError:
+            return MISSING
+
+    def _field(self, name: str) -> "ChunkedArray":
+        """One field of the image column, in the order of the rows, without reading the others."""
+        import pyarrow  # pyright: ignore[reportMissingImports] - comes with datasets
+
+        column = self._table.data.column(self._column)
+        parts = [chunk.field(name) for chunk in column.chunks]
+        found = pyarrow.chunked_array(parts, type=column.type.field(name).type)
+        chosen = self._table._indices  # of a table that is a selection of another's rows
+        return found if chosen is None else found.take(chosen.column(0))
 
 
 def read_hf(data: Data) -> Parts:
@@ -220,7 +262,8 @@ def _source(data: Data, split: str, table: "Dataset", values: list[int | str], c
     labels = np.array([label_of[value] for value in values], dtype=np.int64)
     images = table.select_columns([data.image_column]).cast_column(data.image_column, ImageFeature(decode=False))
     name, column = f"{data.path}/{split}", data.image_column
-    return TableImages(name, images, column, labels, _folders(data), upright=data.upright)
+    root = str(data.path)
+    return TableImages(name, images, column, labels, _folders(data), root=root, upright=data.upright)
 
 
 def _folders(data: Data) -> Folders:

@@ -1,6 +1,7 @@
 """iNaturalist 2018 and 2019, from the files of the competitions, as the official code reads them."""
 
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -56,4 +57,4 @@ def _images(root: Path, content: dict[str, Any], labels: dict[int, int], *, upri
     paths = [str(root / name) for name, _ in listed]
     refuse_paths_outside(root, paths, f"an annotation file in {root}")
     numbers = np.array([labels[number] for _, number in listed], dtype=np.int64)
-    return ImageFiles(paths, numbers, upright=upright)
+    return ImageFiles(paths, numbers, upright=upright, folders=len(os.fsencode(root)))

@@ -1,6 +1,7 @@
 """Two sources as one: a set's own val split that is trained on too."""
 
 import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from deit.data.sources.base import ImageSource
@@ -30,6 +31,16 @@ class JoinedImages:
     def describe(self, index: int) -> str:
         part, position = self.locate(index)
         return part.describe(position)
+
+    def names(self) -> list[bytes] | None:
+        first, second = (part.names() for part in self.parts)
+        return None if first is None or second is None else first + second
+
+    def marks(self, indices: NDArray[np.int64]) -> NDArray[np.int64]:
+        found, in_first = np.empty(len(indices), dtype=np.int64), indices < len(self.parts[0])
+        found[in_first] = self.parts[0].marks(indices[in_first])
+        found[~in_first] = self.parts[1].marks(indices[~in_first] - len(self.parts[0]))
+        return found
 
     def locate(self, index: int) -> tuple[ImageSource, int]:
         """Return the source that has the image at ``index``, and its position there."""

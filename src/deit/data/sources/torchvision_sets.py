@@ -3,6 +3,7 @@
 torchvision is imported where it is used: loader processes import this package and not torchvision.
 """
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -49,7 +50,7 @@ def read_flowers(data: Data) -> Parts:
 
     def part(split: str) -> ImageFiles:
         opened = _opened(data, lambda: Flowers102(root, split=split, download=data.download))
-        return _photographs(opened, upright=data.upright)
+        return _photographs(opened, root, upright=data.upright)
 
     return Parts(tuple(Flowers102.classes), part("train"), val=part("val"), test=part("test"))
 
@@ -69,7 +70,8 @@ def read_cars(data: Data) -> Parts:
         opened = _opened(data, lambda: StanfordCars(root, split=split))
         paths, labels = zip(*opened._samples, strict=True)  # a private list: see _photographs
         refuse_paths_outside(root / FOLDERS[data.kind], paths, "an annotation file of data=cars")
-        return ImageFiles(paths, np.array(labels, dtype=np.int64), upright=data.upright), tuple(opened.classes)
+        numbers = np.array(labels, dtype=np.int64)
+        return ImageFiles(paths, numbers, upright=data.upright, folders=len(os.fsencode(root))), tuple(opened.classes)
 
     train, classes = part("train")
     return Parts(classes, train, test=part("test")[0])
@@ -113,8 +115,9 @@ def _pixels(data: Data, split: str, opened: "CIFAR10") -> ArrayImages:
     return ArrayImages(f"{data.kind.value}/{split}", np.asarray(opened.data, dtype=np.uint8), labels)
 
 
-def _photographs(opened: "Flowers102", *, upright: bool) -> ImageFiles:
+def _photographs(opened: "Flowers102", root: Path, *, upright: bool) -> ImageFiles:
     # Private attributes: torchvision offers the files of this set only decoded, and its loader neither
     # names a broken file nor knows 16-bit grey.
     paths = [str(path) for path in opened._image_files]
-    return ImageFiles(paths, np.asarray(opened._labels, dtype=np.int64), upright=upright)
+    labels = np.asarray(opened._labels, dtype=np.int64)
+    return ImageFiles(paths, labels, upright=upright, folders=len(os.fsencode(root)))
