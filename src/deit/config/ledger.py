@@ -6,7 +6,7 @@ same jobs; more of them may follow at the end.
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TextIO
@@ -46,8 +46,8 @@ def record(folder: Path) -> dict[str, object]:
 
 
 def state(folder: Path, *, resume: str) -> State:
-    """What a job in ``folder`` waits for; only with ``resume=auto`` does it matter what happened there before."""
-    return _STATES.get(str(record(folder).get("status")), State.start) if resume == "auto" else State.start
+    """Return what is to be done for the job in ``folder``: all of it with ``resume=never``."""
+    return State.start if resume == "never" else _STATES.get(str(record(folder).get("status")), State.start)
 
 
 def counted(states: Sequence[State]) -> str:
@@ -132,13 +132,22 @@ def difference(was: str, now: str, *, arrow: str = "{key}: {was} -> {now}") -> l
     if was == now:
         return []
     try:
-        before, after = (dict(_leaves(computed(yaml.safe_load(text)))) for text in (was, now))
+        before, after = (yaml.safe_load(text) for text in (was, now))
+        return differing(before, after, arrow=arrow)
     except (yaml.YAMLError, AttributeError, TypeError, ValueError, RecursionError):
         return [f"what was kept of it below {FROZEN} is damaged"]
+
+
+def differing(
+    was: dict, now: dict, *, arrow: str = "{key}: {was} -> {now}", except_for: Collection[str] = ()
+) -> list[str]:
+    """Compare two configurations as plain data, as `difference` does; except_for: keys that may differ."""
+    before, after = (dict(_leaves(computed(values))) for values in (was, now))
     keys = dict.fromkeys([*before, *after])
     return [
         arrow.format(key=key, was=_typed(before, key), now=_typed(after, key))
         for key in keys
+        if key not in except_for
         if before.get(key) != after.get(key) or (key in before) != (key in after)
     ]
 

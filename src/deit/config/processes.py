@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from typing import cast
 
 from omegaconf import DictConfig
 
@@ -15,6 +16,31 @@ RANKS = (
 def rank() -> int:
     """0 in the process of a run that writes and speaks for all, or where it is the only one; above 0 in the others."""
     return max(int(os.environ.get(name, 0)) for name in RANKS)  # a batch script has a number of its own, always 0
+
+
+def attempt() -> dict[str, object]:
+    """Return the job of SLURM or torchrun that this process belongs to, and the times that it was started again.
+
+    The job is empty where a person has started the process. A person may type several commands within one job, which
+    then have the same number of restarts.
+    """
+    environment = os.environ
+    job = environment.get("SLURM_JOB_ID") or environment.get("TORCHELASTIC_RUN_ID", "")
+    counts = (environment.get(name, "0") for name in ("SLURM_RESTART_COUNT", "TORCHELASTIC_RESTART_COUNT"))
+    return {"job": job, "restarts": [int(count) if count.isdecimal() else 0 for count in counts]}
+
+
+def is_restart_of(earlier: object) -> bool:
+    """Return True if the scheduler has started this job again since ``earlier``, which is what `attempt` returned."""
+    now = attempt()
+    if not now["job"] or not isinstance(earlier, dict) or earlier.get("job") != now["job"]:
+        return False
+    if earlier.get("restarts") == now["restarts"] and rank():
+        return earlier.get("resumes") is True  # the first process has recorded this attempt already
+    try:
+        return tuple(earlier["restarts"]) < tuple(cast(list[int], now["restarts"]))
+    except (KeyError, TypeError):
+        return False
 
 
 def started() -> tuple[str, int]:

@@ -13,10 +13,10 @@ from typing import Any
 
 import torch
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
-from torch import Tensor, distributed
+from torch import distributed
 
 from deit.config.errors import ConfigError, written
 from deit.config.execution import Trainer as Settings
@@ -29,7 +29,7 @@ from deit.training.preemption import Preempted, Signals
 PROGRESS = "progress"
 """Key of a checkpoint under which what each device had counted and averaged is."""
 
-LAST, PREVIOUS, NEXT = "last.ckpt", "previous.ckpt", "next.ckpt"
+BEST, LAST, PREVIOUS, NEXT = "best.ckpt", "last.ckpt", "previous.ckpt", "next.ckpt"
 
 WAY_OUT = "pass resume=<a checkpoint that src/train.py has written>, or resume=never"
 
@@ -65,7 +65,12 @@ def newest(folder: Path) -> tuple[Path | None, list[Path]]:
 
 
 def step_of(file: Path) -> int:
-    """Optimiser steps that led to a checkpoint.
+    """Optimiser steps that led to a checkpoint; raises as `read_resumable`."""
+    return int(read_resumable(file)["global_step"])
+
+
+def read_resumable(file: Path) -> Mapping[str, Any]:
+    """Read a checkpoint of a run; its tensors stay on disk until they are used.
 
     Raises:
         ConfigError: if ``file`` is no checkpoint of a run of ours.
@@ -76,10 +81,10 @@ def step_of(file: Path) -> int:
             f"{file} is no checkpoint that a run can go on from; possible are last.ckpt and best.ckpt of a run's"
             " checkpoints/; weights alone are started from with init=<file>"
         )
-    return int(content["global_step"])
+    return content
 
 
-def forget(folder: Path, names: tuple[str, ...] = (LAST, PREVIOUS, NEXT)) -> None:
+def forget(folder: Path, names: tuple[str, ...]) -> None:
     """Delete what an earlier process left to go on from."""
     for name in names:
         (folder / name).unlink(missing_ok=True)
@@ -122,33 +127,11 @@ class CheckpointFiles(TorchCheckpointIO):
 class Description(Callback):
     """Puts into every checkpoint what it is of, so that the file alone can be used."""
 
-    def __init__(self, config: Config, dataset: DataSet) -> None:
-        self.content = describe(config, dataset.classes)
+    def __init__(self, config: Config, dataset: DataSet, data: str | None) -> None:
+        self.content = describe(config, dataset.classes, data)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         checkpoint[DESCRIPTION] = self.content
-
-
-class BestCheckpoint(ModelCheckpoint):
-    """Keeps best.ckpt by accuracy on the validation split.
-
-    Of equally good epochs the later one is the best: on a small split many are equal, and the first of
-    them is the one that has trained least.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        super().__init__(
-            dirpath=folder,
-            filename="best",
-            monitor="val/acc1",
-            mode="max",
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,  # a resumed run goes on writing the same name
-        )
-
-    def check_monitor_top_k(self, trainer: Trainer, current: Tensor | None = None) -> bool:
-        equal = current is not None and self.best_model_score is not None and bool(current == self.best_model_score)
-        return equal or super().check_monitor_top_k(trainer, current)
 
 
 class LastCheckpoint(Checkpoint):

@@ -6,8 +6,11 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
+from types import MappingProxyType
 from typing import cast
 
 import yaml
@@ -17,11 +20,13 @@ from deit.config import compose, ledger, revision
 from deit.config.errors import ConfigError, RunError, written
 from deit.config.holding import held
 from deit.config.schema import Config
+from deit.data.identity import Identity, digest_of
 
 log = logging.getLogger(__name__)
 
 SCHEMA = 1
-LOCK = ".lock"
+SHOWN = 12  # settings that differ, which a message names
+LOCK, LOG, DATA, CHECKPOINTS, METRICS = ".lock", "train.log", "data.json", "checkpoints", "metrics.csv"
 RECORDED_VERSIONS = ("torch", "torchvision", "timm", "lightning", "hydra-core", "numpy", "pillow")
 
 
@@ -53,37 +58,59 @@ class RunFolder:
 
     Args:
         path: The run's folder; made if need be.
-        config: What runs.
+        config: What runs, adapted to the data.
         overrides: What the user typed.
+        fingerprints: Of the configuration as it was composed, before it was adapted: the first is recorded, each is
+            recognised. Empty: that of ``config``.
+        identity: Identity of the data, kept beside the record.
+        is_anew: Whether the checkpoints and records of an earlier run are deleted.
+        facts: Further fields of run.json, such as why settings were adapted.
 
     Raises:
         ConfigError: if the folder already holds a run of another configuration, or a damaged run.json, or another
             process works in it.
     """
 
-    def __init__(self, path: Path, config: Config, overrides: list[str]) -> None:
-        self.path = path
+    def __init__(
+        self,
+        path: Path,
+        config: Config,
+        overrides: list[str],
+        *,
+        fingerprints: Sequence[str] = (),
+        identity: Identity | None = None,
+        is_anew: bool = False,
+        facts: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
+        self.path, self.data = path, None if identity is None else digest_of(identity)
+        self._fingerprints = fingerprints or (compose.fingerprint(config),)
+        text = yaml.safe_dump(compose.plain(config), sort_keys=False)
         self.record: dict[str, object] = {
             "schema": SCHEMA,
             "status": "running",
-            "fingerprint": compose.fingerprint(config),
+            "fingerprint": self._fingerprints[0],
             "overrides": overrides,
             **({"own": compose.plain(config.own)} if config.own.reasons else {}),
+            **facts,
             "metrics": {},
             "timing": {},
             "environment": environment(),
             "error": None,
         }
-        self._refuse_another_run()
+        self._refuse_another_run(text)
         if is_rank_zero():
             self._lock = held(path / LOCK, what=f"on the run in {path}", another="hydra.run.dir=<folder>")
             self.checkpoints.mkdir(parents=True, exist_ok=True)
-            write_atomically(path / "config.yaml", yaml.safe_dump(compose.plain(config), sort_keys=False))
+            if is_anew:
+                self._forget()
+            write_atomically(path / "config.yaml", text)
+            if identity is not None and read_identity(path) != identity:
+                write_atomically(path / DATA, json.dumps(identity) + "\n")
             self._write()
 
     @property
     def checkpoints(self) -> Path:
-        return self.path / "checkpoints"
+        return self.path / CHECKPOINTS
 
     @property
     def best_checkpoint(self) -> Path:
@@ -109,25 +136,69 @@ class RunFolder:
         except RunError as fault:
             log.error(fault)  # beside the error that ended the run, which is the one to raise
 
-    def _refuse_another_run(self) -> None:
+    def _refuse_another_run(self, config: str) -> None:
         earlier = _read(self.path)
-        if earlier is not None and earlier.get("fingerprint") != self.record["fingerprint"]:
-            raise ConfigError(
-                f"{self.path} holds a run of another configuration (see its config.yaml); pass another"
-                " hydra.run.dir=<folder>, or the settings of that run to continue it"
-            )
+        if earlier is None or earlier.get("fingerprint") in self._fingerprints:
+            return
+        kept = self.path / "config.yaml"
+        apart = ledger.difference(kept.read_text(encoding="utf-8", errors="replace"), config) if kept.is_file() else []
+        more = [f"and {len(apart) - SHOWN} more"] if len(apart) > SHOWN else []
+        listed = "".join(f"\n  - {line}" for line in [*apart[:SHOWN], *more])
+        raise ConfigError(
+            f"{self.path} holds a run of another configuration (see its config.yaml); pass another"
+            f" hydra.run.dir=<folder>, or the settings of that run to continue it{listed}"
+        )
+
+    def _forget(self) -> None:
+        """Delete what an earlier run left, its record first: a kill leaves no record of what is not there."""
+        for file in (self.path / "run.json", self.path / DATA, *self.checkpoints.glob("*.ckpt")):
+            file.unlink(missing_ok=True)
 
     @rank_zero_only
     def _write(self) -> None:
         write_atomically(self.path / "run.json", json.dumps(self.record, indent=2) + "\n")
 
 
-def finished(folder: Path, config: Config) -> dict[str, float] | None:
-    """The metrics of a run of ``config`` that ``folder`` already holds, done; None if there is no such."""
+def finished(folder: Path, *configs: Config) -> dict[str, float] | None:
+    """The metrics of a run of one of ``configs`` that ``folder`` already holds, done; None if there is no such."""
     record = _read(folder)
-    if record is None or record.get("status") != "done" or record.get("fingerprint") != compose.fingerprint(config):
+    if record is None or record.get("status") != "done" or not is_recorded(folder, *configs):
         return None
     return cast(dict[str, float], record["metrics"])
+
+
+def is_recorded(folder: Path, *configs: Config) -> bool:
+    """Return True if the record in ``folder`` is of a run of one of ``configs``."""
+    record = _read(folder)
+    return record is not None and record.get("fingerprint") in [compose.fingerprint(config) for config in configs]
+
+
+def attempt_of(folder: Path) -> dict[str, object]:
+    """How and by whom the run in ``folder`` was last started, as its record has it; empty where that is not known."""
+    attempt = ledger.record(folder).get("attempt")
+    return attempt if isinstance(attempt, dict) else {}
+
+
+def read_identity(folder: Path) -> Identity | None:
+    """The identity of the data that the run in ``folder`` keeps; None where there is none that can be read."""
+    try:
+        found = json.loads((folder / DATA).read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+@contextmanager
+def nothing_written_where_refused(folder: Path) -> Iterator[None]:
+    """Delete ``folder`` again if a ConfigError is raised while it holds nothing but the log that was opened for it."""
+    try:
+        yield
+    except ConfigError:
+        is_job = ledger.frozen_file(folder.parent, folder.name).is_file()  # a sweep's table leads to its log
+        if is_rank_zero() and folder.is_dir() and not is_job and {file.name for file in folder.iterdir()} == {LOG}:
+            (folder / LOG).unlink()
+            folder.rmdir()
+        raise
 
 
 def refuse_unfinished(folder: Path) -> None:

@@ -1,6 +1,7 @@
 """The end of a training that no longer improves: trainer.patience."""
 
 import logging
+from typing import Any
 
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping
@@ -22,6 +23,10 @@ class Patience(EarlyStopping):
         super().__init__(monitor="val/acc1", mode="max", patience=epochs, check_on_train_epoch_end=True)
         self.stopped: dict[str, int] | None = None
         """For run.json: epochs trained and planned, and the patience; None where it lasted."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restore the count, but not the patience: another run's checkpoint may be resumed with more of it."""
+        super().load_state_dict(state_dict | {"patience": self.patience})
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """End at once what had ended when its last checkpoint was written: Lightning forgets that."""

@@ -1,6 +1,7 @@
 """One training run from configuration to result."""
 
 import logging
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -8,26 +9,36 @@ import torch
 from lightning.pytorch import Callback, Trainer, seed_everything
 from lightning.pytorch.callbacks import Checkpoint
 
-from deit.config import cells, rules
+from deit.config import cells, compose, rules
 from deit.config.adapt import adapted
 from deit.config.errors import ConfigError
 from deit.config.preflight import start_of
 from deit.config.schema import OF_SWEEP, Config
 from deit.config.teaching import TeacherSource
 from deit.data.datamodule import KeyedData
+from deit.data.identity import identity_of
 from deit.data.packing import packed
 from deit.data.sources import DataSet, open_dataset
 from deit.distillation.targets import BankTargets
 from deit.models.students import Student, build_student
 from deit.models.teachers import FrozenTeacher
 from deit.models.weights import load_student
-from deit.training import checkpoints, loggers, summary, teachers
+from deit.training import beginning, best_checkpoint, checkpoints, loggers, summary, teachers
 from deit.training.banks import BankCheck, targets
-from deit.training.checkpoints import BestCheckpoint, Description, LastCheckpoint
+from deit.training.beginning import Beginning
+from deit.training.best_checkpoint import BestCheckpoint
+from deit.training.checkpoints import Description, LastCheckpoint
 from deit.training.closing import Closing
 from deit.training.decisions import TeacherCheck
 from deit.training.faults import explained
-from deit.training.folder import RunFolder, finished, is_rank_zero, refuse_unfinished
+from deit.training.folder import (
+    RunFolder,
+    finished,
+    is_rank_zero,
+    is_recorded,
+    nothing_written_where_refused,
+    refuse_unfinished,
+)
 from deit.training.modules import DistillationModule, StudentModule
 from deit.training.patience import Patience
 from deit.training.preemption import Signals, watched
@@ -40,29 +51,58 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     """Train what ``config`` describes into ``folder`` and measure it once on the test split.
 
     Returns:
-        Accuracy in percent on the test split, of the fused head where there are two.
+        Validation accuracy of the best epoch in percent, of the fused head where there are two: what a sweeper may
+        optimise. The test accuracy is for the report alone.
 
     Raises:
-        ConfigError: for mistakes that only the data or the weights could reveal.
+        ConfigError: for mistakes that only the data or the weights could reveal; nothing is written then.
         RunError: if it starts from a job of its sweep that is not done.
     """
-    starts_from_job = config.init == OF_SWEEP
+    composed = config
     config = cells.placed(config, overrides, start_of(folder))
-    if config.resume == "auto" and (known := finished(folder, config)) is not None:
+    if beginning.keeps(config, folder) and (known := finished(folder, composed, config)) is not None:
         log.info(f"{folder} is done already, with test/acc1 {known['test/acc1']:.2f}; resume=never would run it again")
-        return known["test/acc1"]
-    refuse_missing_devices(config)
-    dataset = open_dataset(config.data)
-    run = RunFolder(folder, config, overrides)
+        return known.get("val/acc1", math.nan)
+    with nothing_written_where_refused(folder):
+        refuse_missing_devices(config)
+        dataset = open_dataset(config.data)
+        run, ran, start = _opened(composed, config, dataset, folder, overrides)
     try:
-        if starts_from_job:
+        if composed.init == OF_SWEEP:
             refuse_unfinished(Path(str(config.init)).parents[1])
-        config = suited(config, dataset)
-        with explained(config), watched() as signals:
-            return _train(config, run, packed(dataset, config.data), signals)
+        if is_rank_zero():
+            start.bring(folder)
+        with explained(ran), watched() as signals:
+            return _train(ran, run, packed(dataset, ran.data), start, signals)
     except BaseException as error:
         run.stopped(error)
         raise
+
+
+def _opened(
+    composed: Config, config: Config, dataset: DataSet, folder: Path, overrides: list[str]
+) -> tuple[RunFolder, Config, Beginning]:
+    """Open the run's folder, once it is known what runs there and where it begins.
+
+    Args:
+        composed: The configuration before its place in a sweep was filled in.
+        config: The same after it.
+        dataset, folder, overrides: As `train`.
+    """
+    ran = suited(config, dataset)
+    identity = identity_of(dataset) if is_rank_zero() else None
+    is_known = is_recorded(folder, composed, config)
+    start = beginning.find(ran, dataset, identity, folder, is_known=is_known)
+    run = RunFolder(
+        folder,
+        ran,
+        overrides,
+        fingerprints=(compose.fingerprint(composed), compose.fingerprint(config)),
+        identity=identity,
+        is_anew=start.is_anew,
+        facts={"adapted": adapted(config, len(dataset.train))[1], "attempt": start.attempt(config, folder)},
+    )
+    return run, ran, start
 
 
 def suited(config: Config, dataset: DataSet) -> Config:
@@ -79,19 +119,23 @@ def suited(config: Config, dataset: DataSet) -> Config:
     return now
 
 
-def _train(config: Config, run: RunFolder, dataset: DataSet, signals: Signals) -> float:
+def _train(config: Config, run: RunFolder, dataset: DataSet, start: Beginning, signals: Signals) -> float:
     configure_torch(config)
-    # First what can be wrong, like the data: a mistake is told before a teacher is fitted.
-    checkpoint, step = _beginning(config, run)
     data, student = keyed_data(config, dataset), initial_student(config, dataset)
     module = build_module(config, dataset, student, teachers.obtain(config, dataset))
-    opened = loggers.build(config, run, data, step=step)
+    opened = loggers.build(config, run, data, step=start.step)
     closing = Closing(config, run, data)
-    extra = [*_checks(config, module, data), closing, Description(config, dataset), *loggers.showcases(opened)]
+    extra = [
+        *_checks(config, module, data),
+        closing,
+        Description(config, dataset, run.data),
+        *loggers.showcases(opened),
+    ]
     trainer = run_trainer(config, run, opened, extra, signals)
     try:
-        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        trainer.fit(module, data, ckpt_path=start.checkpoint, weights_only=True)
         signals.refuse_further()
+        best_checkpoint.check(trainer, run.best_checkpoint)
         trainer.test(module, data, ckpt_path=run.best_checkpoint, weights_only=True, verbose=False)
         result = _finish(trainer, module, data, run, config, closing)
         loggers.summarise(opened, run.metrics)
@@ -179,29 +223,6 @@ def _checks(config: Config, module: StudentModule, data: KeyedData) -> list[Call
     return checks
 
 
-def _beginning(config: Config, run: RunFolder) -> tuple[Path | None, int]:
-    """Where to go on from, and the optimiser steps that led there; None and 0 for the beginning.
-
-    Raises:
-        ConfigError: if what was asked for is no checkpoint, or is damaged and there is none before it.
-    """
-    found: Path | None = None
-    if config.resume == "never":
-        if is_rank_zero():
-            checkpoints.forget(run.checkpoints)
-    elif config.resume != "auto":
-        found = Path(config.resume)
-    else:
-        found, damaged = checkpoints.newest(run.checkpoints)
-        for file in damaged:
-            log.warning(f"{file} is damaged: its checksums do not agree; {found}, the one before it, is taken")
-    if found is None:
-        return None, 0
-    step = checkpoints.step_of(found)
-    log.info(f"resuming from {found} at step {step}")
-    return found, step
-
-
 def _finish(
     trainer: Trainer, module: StudentModule, data: KeyedData, run: RunFolder, config: Config, closing: Closing
 ) -> float:
@@ -233,4 +254,4 @@ def _finish(
         beside = cast(dict[str, Any], closing.facts.get("test", {}))
         speed = timing["images_per_s"]
         summary.show(title, metrics, beside, parameters=parameters, images_per_s=speed, folder=run.path)
-    return metrics["test/acc1"]
+    return metrics["val/acc1"]

@@ -16,7 +16,8 @@ from deit.config.execution import Trainer as Settings
 from deit.config.resources import SUBMITIT_SLURM
 from deit.config.schema import Config
 from deit.training import progress
-from deit.training.checkpoints import BestCheckpoint, CheckpointFiles, LastCheckpoint
+from deit.training.best_checkpoint import BestCheckpoint
+from deit.training.checkpoints import CheckpointFiles, LastCheckpoint
 from deit.training.finite import FiniteLoss
 from deit.training.folder import RunFolder
 from deit.training.patience import Patience
