@@ -3,7 +3,7 @@
 from contextlib import suppress
 from pathlib import Path
 
-OF_A_REFUSAL = {"train.log", "run.json", "config.yaml", ".lock"}
+OF_A_REFUSAL = {"train.log", "run.json", "config.yaml", "data.json", ".lock"}
 """Files in the folder of a run that was refused once its data or weights were opened."""
 
 

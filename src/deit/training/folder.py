@@ -6,8 +6,7 @@ import os
 import platform
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
@@ -26,7 +25,7 @@ log = logging.getLogger(__name__)
 
 SCHEMA = 1
 SHOWN = 12  # settings that differ, which a message names
-LOCK, LOG, DATA, CHECKPOINTS, METRICS = ".lock", "train.log", "data.json", "checkpoints", "metrics.csv"
+LOCK, DATA, CHECKPOINTS, METRICS = ".lock", "data.json", "checkpoints", "metrics.csv"
 RECORDED_VERSIONS = ("torch", "torchvision", "timm", "lightning", "hydra-core", "numpy", "pillow")
 
 
@@ -186,19 +185,6 @@ def read_identity(folder: Path) -> Identity | None:
     except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None
-
-
-@contextmanager
-def nothing_written_where_refused(folder: Path) -> Iterator[None]:
-    """Delete ``folder`` again if a ConfigError is raised while it holds nothing but the log that was opened for it."""
-    try:
-        yield
-    except ConfigError:
-        is_job = ledger.frozen_file(folder.parent, folder.name).is_file()  # a sweep's table leads to its log
-        if is_rank_zero() and folder.is_dir() and not is_job and {file.name for file in folder.iterdir()} == {LOG}:
-            (folder / LOG).unlink()
-            folder.rmdir()
-        raise
 
 
 def refuse_unfinished(folder: Path) -> None:

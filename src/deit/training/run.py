@@ -31,14 +31,7 @@ from deit.training.checkpoints import Description, LastCheckpoint
 from deit.training.closing import Closing
 from deit.training.decisions import TeacherCheck
 from deit.training.faults import explained
-from deit.training.folder import (
-    RunFolder,
-    finished,
-    is_rank_zero,
-    is_recorded,
-    nothing_written_where_refused,
-    refuse_unfinished,
-)
+from deit.training.folder import RunFolder, finished, is_rank_zero, is_recorded, refuse_unfinished
 from deit.training.modules import DistillationModule, StudentModule
 from deit.training.patience import Patience
 from deit.training.preemption import Signals, watched
@@ -63,10 +56,9 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
     if beginning.keeps(config, folder) and (known := finished(folder, composed, config)) is not None:
         log.info(f"{folder} is done already, with test/acc1 {known['test/acc1']:.2f}; resume=never would run it again")
         return known.get("val/acc1", math.nan)
-    with nothing_written_where_refused(folder):
-        refuse_missing_devices(config)
-        dataset = open_dataset(config.data)
-        run, ran, start = _opened(composed, config, dataset, folder, overrides)
+    refuse_missing_devices(config)
+    dataset = open_dataset(config.data)
+    run, ran, start = _opened(composed, config, dataset, folder, overrides)
     try:
         if composed.init == OF_SWEEP:
             refuse_unfinished(Path(str(config.init)).parents[1])
