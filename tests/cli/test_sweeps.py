@@ -219,3 +219,14 @@ def test_jobs_side_by_side_learn_what_jobs_in_a_row_learn(deit_train: Callable[.
             for sweep in ("row", "beside")
         )
         assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+@pytest.mark.slow
+def test_a_mode_in_a_file_starts_no_sweep_in_a_job(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
+    (tmp_path / "theirs/experiment").mkdir(parents=True)
+    (tmp_path / "theirs/experiment/swept.yaml").write_text("# @package _global_\nhydra:\n  mode: MULTIRUN\n")
+    settings = ["--config-dir=theirs", "experiment=swept", *TINY, "distill=none", "seed=0,1", "hydra.sweep.dir=sweep"]
+    outcome = deit_train(*settings, "resources=local_parallel", "resources.jobs=2")
+    assert outcome.status == 0, outcome.said
+    assert [job.name for job in jobs(tmp_path / "sweep")] == ["0", "1"]
+    assert not (tmp_path / "logs/sweeps").exists()

@@ -7,7 +7,7 @@ import pytest
 
 from deit.config.errors import ConfigError
 from deit.report.contents import gather
-from deit.report.files import parse, write
+from deit.report.files import main, parse, write
 
 Leave = Callable[..., Path]
 
@@ -49,3 +49,14 @@ def test_what_an_earlier_report_left_is_replaced(leave_run: Leave, tmp_path: Pat
     left = sorted(str(path.relative_to(output)) for path in output.rglob("*") if path.is_file())
     tables = [f"tables/{name}-nano-digits.csv" for name in ("table1", "table3", "table5")]
     assert left == ["report.html", "report.md", "runs.csv", "tables/mine.txt", *tables]
+
+
+def test_a_report_of_nothing_that_can_be_read_fails(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/run.json").write_text('{"schema": 0, "status": "done"}')
+    with pytest.raises(SystemExit) as end:
+        main([str(tmp_path)], None)
+    told = capsys.readouterr()
+    assert end.value.code == 1
+    assert "schema 0; only 1 is understood" in told.out
+    assert "the report is empty" in told.err

@@ -136,7 +136,8 @@ def fix_folder(config: DictConfig) -> None:
 def _place(config: DictConfig, results: Results, resources: Resources) -> tuple[Place, int | None]:
     """Where the jobs run, and how many at once."""
     own = [one for one in config.hydra.overrides.hydra if not one.startswith(_OF_THE_SWEEP)]
-    settings = [*config_flags(sys.argv[1:]), *own]
+    # A file may set hydra.mode=MULTIRUN, under which each job would start the whole sweep again.
+    settings = [*config_flags(sys.argv[1:]), *own, "hydra.mode=RUN"]
     if not resources.submits:
         return SideBySide(results, settings), resources.jobs or num_cores()
     from deit.launch import cluster  # submitit is imported only where it is used

@@ -43,6 +43,9 @@ def main(arguments: Sequence[str], usage: str | None) -> None:
         sys.stderr.write(f"{error}; pass output=<folder> to write elsewhere\n")
         raise SystemExit(1) from None
     sys.stdout.write("\n".join(said(contents, output)) + "\n")
+    if not contents.runs and not contents.evaluations:
+        sys.stderr.write("the report is empty: none of the runs could be read, for the reasons above\n")
+        raise SystemExit(1)
     if place is not None:
         try:
             sys.stdout.write(f"dashboard: {upload.save(contents, place)}\n")
