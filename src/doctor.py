@@ -22,7 +22,7 @@ asked = request.taken(__doc__)
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(raw: DictConfig) -> None:
-    config = compose.resolve(settled(raw))
+    config = compose.resolve(settled(raw, measures=False))
     from deit.doctor.work import work  # torch is imported only by the checks that need it
 
     raise SystemExit(work(asked, config))

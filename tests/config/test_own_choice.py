@@ -96,3 +96,37 @@ def test_a_teacher_is_fine_tuned_unless_the_user_names_its_file(config: Callable
 
 def test_the_largest_tiny_image_is_nano_scales_384(config: Callable[..., Config]) -> None:
     assert config("resolution=384").image_size == own_data.TINY_SIDE
+
+
+@pytest.mark.parametrize(
+    ("settings", "side", "patch"),
+    [
+        ((), 64, 8),
+        (("resolution=own",), 28, 4),
+        (("resolution=384",), 48, 6),
+        (("resolution.pixels=128",), 128, 16),
+        (("resolution.pixels=56",), 56, 8),
+        (("resolution.pixels=35",), 35, 5),
+        (("scale.patch_size=4",), 64, 4),
+    ],
+)
+def test_patches_follow_the_side_of_the_image(
+    config: Callable[..., Config], settings: tuple[str, ...], side: int, patch: int
+) -> None:
+    composed = config("own=scratch", *settings)
+    assert (composed.image_size, composed.scale.patch_size) == (side, patch)
+
+
+@pytest.mark.parametrize(("cores", "workers"), [(None, 0), (1, 0), (2, 1), (8, 4)])
+def test_workers_follow_the_cores(
+    config: Callable[..., Config], monkeypatch: pytest.MonkeyPatch, cores: int | None, workers: int
+) -> None:
+    monkeypatch.setattr(own_data.os, "cpu_count", lambda: cores)
+    assert config("own=scratch").data.workers == config("own=finetune").data.workers == workers
+    assert config("own=scratch", "data.workers=0").data.workers == 0
+
+
+def test_of_next_to_nothing_next_to_nothing_is_expected() -> None:
+    told = "\n".join(remarks(Images({"a": 5, "b": 5}, short_side=1)))
+    assert "10 images in all are too few to learn from" in told
+    assert "images of 1 pixel show no objects" in told

@@ -30,7 +30,9 @@ def adapted(config: Config, num_images: int | None = None) -> tuple[Config, list
     reasons: list[str] = []
     if num_images is not None and config.optim.batch_size == config.scale.batch_size:
         config = _smaller_batch(config, num_images, reasons)
-    if num_images is not None:
+    if config.own.epochs is not None:
+        config = _as_measured(config)
+    elif num_images is not None:
         config = _longer(config, num_images, reasons)
     if config.optim.warmup_epochs == config.scale.warmup_epochs:
         config = _other_warmup(config, num_images, reasons)
@@ -78,6 +80,20 @@ def _longer(config: Config, num_images: int, reasons: list[str]) -> Config:
             " teacher.fit.epochs=<number>"
         )
         config = replace(config, teacher=replace(config.teacher, fit=longer))
+    return config
+
+
+def _as_measured(config: Config) -> Config:
+    """Return ``config`` with the epochs that fit ``own.hours``, whose reason stands with the choice of the recipe."""
+    own, optim, fit = config.own, config.optim, config.teacher.fit
+    at_scale = epochs_at_scale(optim.paper_epochs, config.scale.epochs)
+    if own.epochs is not None and optim.epochs == at_scale:
+        config = replace(config, optim=replace(optim, epochs=own.epochs))
+        if own.patience is not None and config.trainer.patience == own.patience:
+            times = max(1, own.epochs // at_scale)  # as where few images are trained on for longer
+            config = replace(config, trainer=replace(config.trainer, patience=times * own.patience))
+    if own.teacher_epochs is not None and fit.epochs == config.scale.teacher_epochs:
+        config = replace(config, teacher=replace(config.teacher, fit=replace(fit, epochs=own.teacher_epochs)))
     return config
 
 

@@ -17,7 +17,7 @@ from deit.config.errors import ConfigError
 from deit.config.execution import epochs_at_scale
 from deit.config.mistakes import known_keys, unknown_key
 from deit.config.network import deit3_finetuned_drop_path
-from deit.config.own_data import published_student
+from deit.config.own_data import loader_workers, patch_for, published_student
 from deit.config.schema import Config
 
 # What a run is called, where it runs, what it writes beside metrics.csv and why it has its values (which are there
@@ -26,6 +26,7 @@ NOT_FINGERPRINTED = ("name", "resume", "plan", "logger", "resources")
 NOT_FINGERPRINTED_KEYS = (
     ("own", "choice"),
     ("own", "reasons"),
+    ("own", "hours"),
     ("data", "root"),
     ("data", "workers"),
     ("data", "on_error"),
@@ -36,13 +37,15 @@ NOT_FINGERPRINTED_KEYS = (
     ("trainer", "checkpoint_steps"),
 )
 
+OF_A_MEASUREMENT = ("epochs", "teacher_epochs")  # of group own: left out unless set, as runs of before lack them
+
 
 def register() -> None:
     """Make the root dataclass the type of every YAML file, and have all checked; call it before Hydra composes any."""
     targets.check_everything()
     ConfigStore.instance().store(name="schema", node=Config)
     for called in (
-        *(epochs_at_scale, published_student, deit3_finetuned_drop_path),
+        *(epochs_at_scale, deit3_finetuned_drop_path, published_student, patch_for, loader_workers),
         *(resources.cpus_for, resources.gpus_for, resources.minutes),
     ):
         OmegaConf.register_new_resolver(called.__name__, called, replace=True)
@@ -125,6 +128,7 @@ def fingerprint(config: Config) -> str:
 def computed(values: dict) -> dict:
     """Of a configuration as plain data, without what does not change what is computed; keys may be missing."""
     left_out = {group: {key for g, key in NOT_FINGERPRINTED_KEYS if g == group} for group, _ in NOT_FINGERPRINTED_KEYS}
+    left_out["own"] = left_out["own"] | {key for key in OF_A_MEASUREMENT if values.get("own", {}).get(key) is None}
     return {
         group: {key: item for key, item in value.items() if key not in left_out[group]} if group in left_out else value
         for group, value in values.items()

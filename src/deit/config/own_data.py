@@ -5,6 +5,7 @@ function of what the images are, of what the user set, and of whether published 
 """
 
 import itertools
+import os
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,6 +24,10 @@ SAMPLE = 256  # headers read: the median side is then known to a few per cent
 FEW = 10  # images of a class; a fifth of fewer is one test image or none, which measures nothing
 IMBALANCE = 10  # the largest class over the smallest, from where a frequent class hides a rare one in the accuracy
 SHOWN = 5  # classes named
+TOO_FEW = 60  # images in all; a fifth of fewer is a dozen test images
+TOO_SMALL = 8  # pixels; smaller images show colours and no objects
+FEWEST_PATCHES = 7  # a side: nano scale has 28 pixels in patches of 4
+MOST_WORKERS = 4  # of small images, which are loaded faster than a laptop computes
 GREY_MODES = ("1", "L", "LA", "I", "I;16", "F")
 
 
@@ -48,6 +53,14 @@ class Own:
     choice: OwnChoice = OwnChoice.auto
     reasons: list[str] = field(default_factory=list)
     """Why, where ``auto`` was decided."""
+    hours: float | None = 1.0
+    """Hours that a run on one's own images may take on this machine, a teacher's training included: its epochs are
+    reduced to fit, by a measurement when the recipe is chosen. null: no limit. Sweeps are not limited, because their
+    jobs are compared over equal epochs."""
+    epochs: int | None = None
+    """Epochs that fit ``hours``, kept with the choice; null: the recipe's."""
+    teacher_epochs: int | None = None
+    """The same for a teacher that is trained on the images."""
     patience: int | None = None
     """What ``trainer.patience`` is unless it is set."""
     steps: int = 1
@@ -57,6 +70,8 @@ class Own:
 
     def problems(self) -> Iterator[str]:
         yield from not_positive(own__steps=self.steps, own__teacher_steps=self.teacher_steps)
+        limits = {"own__hours": self.hours, "own__epochs": self.epochs, "own__teacher_epochs": self.teacher_epochs}
+        yield from not_positive(**{key: value for key, value in limits.items() if value is not None})
         if self.patience is not None:
             yield from not_positive(own__patience=self.patience)
 
@@ -118,6 +133,11 @@ def remarks(images: Images) -> Iterator[str]:
         yield f"a short side of {images.short_side} pixels shows next to nothing: are these the images?"
     if images.grey > 0.5:
         yield "most images are grey: they are read as RGB of three equal channels"
+    if total < TOO_FEW:
+        yield f"{total:,} images in all are too few to learn from: expect an accuracy near chance; add images"
+    if images.short_side is not None and images.short_side < TOO_SMALL:
+        pixels = "1 pixel" if images.short_side == 1 else f"{images.short_side} pixels"
+        yield f"images of {pixels} show no objects: expect an accuracy near chance; pass larger images"
     if small := [name for name, count in counts.items() if count < FEW]:
         more = f" and {len(small) - SHOWN} more" if len(small) > SHOWN else ""
         yield f"fewer than {FEW} images: {', '.join(small[:SHOWN])}{more}; the accuracy says little about such classes"
@@ -137,6 +157,25 @@ def published_student(model: str, token: bool) -> str | None:
     """What ``init`` is for the published weights of ``model``, with or without a distillation token; YAML calls it."""
     size = {"deit_ti": "tiny", "deit_s": "small", "deit_b": "base"}.get(model)
     return None if size is None else f"timm:deit_{size}_{'distilled_' if token else ''}patch16_224.fb_in1k"
+
+
+def patch_for(pixels: int | None, paper_pixels: int | None, image_size: int, shrink: int) -> int:
+    """Return the side of a patch that gives an image about as many patches as nano scale has; YAML calls it.
+
+    The time grows with the number of patches, faster than linearly: 8 x 8 patches of 8 pixels take a fifth of the time
+    of 16 x 16 patches of 4.
+
+    Args:
+        pixels, paper_pixels: As in `Resolution`.
+        image_size, shrink: As in `Scale`.
+    """
+    side = pixels or (paper_pixels // shrink if paper_pixels else image_size)
+    return max((p for p in range(1, side + 1) if side % p == 0 and side // p >= FEWEST_PATCHES), default=1)
+
+
+def loader_workers() -> int:
+    """Return the data loader workers for which this machine has cores beside the one that trains; YAML calls it."""
+    return max(0, min(MOST_WORKERS, (os.cpu_count() or 1) - 1))
 
 
 def choose(images: Images, *, asked: str | None, paper: bool, lacks: Callable[[OwnChoice], str | None]) -> Own:

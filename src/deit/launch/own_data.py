@@ -23,11 +23,15 @@ from deit.config.teaching import TeacherSource
 log = logging.getLogger(__name__)
 
 KEPT = "own.yaml"  # in a sweep's folder: what was decided for its jobs, by their numbers
+DECIDED = ("choice", "reasons", "epochs", "teacher_epochs")  # of the group own
 WAIT = 300.0  # seconds for the first process of a run to decide: it may walk through a large folder, and fetch weights
 
 
-def settled(raw: DictConfig) -> DictConfig:
+def settled(raw: DictConfig, *, measures: bool = True) -> DictConfig:
     """``raw``, as Hydra has composed it for this process, under the recipe that suits the images; the reasons are said.
+
+    Args:
+        measures: Measure the speed of this machine to fit the epochs into ``own.hours``.
 
     Raises:
         RunError: in a process that waits in vain for the first one of its run to decide.
@@ -39,7 +43,10 @@ def settled(raw: DictConfig) -> DictConfig:
     folder = Path(HydraConfig.get().runtime.output_dir)
     if processes.rank():
         return _composed(given, _awaited(folder))
-    own = _kept(folder) or decided(config, given)
+    own = _kept(folder)
+    if own is None:
+        own = decided(config, given)
+        own = _within_hours(own, given) if measures else own
     for reason in own.reasons:
         log.info(reason)
     return _composed(given, own)
@@ -70,7 +77,10 @@ def settle_sweep(grid: Grid, sweep: Path) -> dict[int, Own]:
 
 def keep(sweep: Path, owns: dict[int, Own]) -> None:
     """Write down what was decided for the jobs of a sweep, where they will look for it."""
-    content = {number: {"choice": str(own.choice), "reasons": own.reasons} for number, own in owns.items()}
+    content = {
+        number: {key: str(own.choice) if key == "choice" else getattr(own, key) for key in DECIDED}
+        for number, own in owns.items()
+    }
     (sweep / ledger.FROZEN / KEPT).write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
 
 
@@ -116,8 +126,14 @@ def _unobtainable(name: str) -> str | None:
 
 def _composed(given: Sequence[str], own: Own) -> DictConfig:
     raw = hydra.compose(config_name="train", overrides=[*given, f"own={own.choice}"])
-    raw.own.reasons = own.reasons
+    raw.own.reasons, raw.own.epochs, raw.own.teacher_epochs = own.reasons, own.epochs, own.teacher_epochs
     return raw
+
+
+def _within_hours(own: Own, given: Sequence[str]) -> Own:
+    from deit.launch.budget import within_hours  # torch is imported only where photographs are trained on
+
+    return within_hours(own, compose.typed(_composed(given, own)))
 
 
 def _awaited(run: Path) -> Own:
@@ -143,7 +159,9 @@ def _read(file: Path, key: str | int) -> Own | None:
     """What a file says of a decision; None where it does not, and where it is damaged."""
     try:
         said = cast(dict, yaml.safe_load(file.read_text(encoding="utf-8")))[key]
-        own = Own(choice=OwnChoice(said["choice"]), reasons=[*map(str, said["reasons"])])
-    except (OSError, ValueError, KeyError, TypeError, RecursionError, yaml.YAMLError):
+        epochs, of_teacher = (None if said.get(key) is None else int(said[key]) for key in ("epochs", "teacher_epochs"))
+        reasons = [*map(str, said["reasons"])]
+        own = Own(choice=OwnChoice(said["choice"]), reasons=reasons, epochs=epochs, teacher_epochs=of_teacher)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
         return None
     return None if own.choice is OwnChoice.auto else own

@@ -110,7 +110,11 @@ def _steps(config: Config, data: KeyedData) -> Rows:
     return [
         ("epoch", f"{counted(views, 'view')} ({repeats} per image) in {counted(steps, 'optimiser step')}"),
         ("training", f"{epochs}, {counted(o.epochs * views, 'view')}, {counted(o.epochs * steps, 'optimiser step')}"),
-        *([] if t.patience is None else [("early stopping", f"after {_without_gain(t.patience)}")]),
+        *(
+            []
+            if t.patience is None or t.patience >= o.epochs
+            else [("early stopping", f"after {_without_gain(t.patience)}")]
+        ),
         ("batch", f"{counted(o.batch_size, 'view')} per step: {devices} x {batches} x {counted(each, 'view')}"),
         ("learning rate", f"{o.kind}, peak {o.peak_lr:.3g}{scaled}, warm-up of {counted(o.warmup_epochs, 'epoch')}"),
         ("", f"from {rate(0):.3g} to {rate(o.epochs * steps - 1):.3g}, schedule {o.schedule}"),
