@@ -118,7 +118,8 @@ def test_a_bank_is_built_verified_and_described(deit_train: Callable[..., Outcom
     told = bank_py(tmp_path, "stats", *TINY, "distill=soft").stdout
     assert "392 of 392" in told
     assert "100.000 % of its probability by 10 logits" in told
-    assert "regnety_160.deit_in1k" in bank_py(tmp_path, "list").stdout
+    listed = bank_py(tmp_path, "list").stdout
+    assert "digits-regnety_160-nano-fitted-" in listed and "deit_in1k" not in listed
     replayed = deit_train(*TINY, "distill=soft", "distill.bank=replay")
     assert replayed.status == 0, replayed.said
     assert "392 replayed, 0 recorded" in replayed.said

@@ -49,7 +49,7 @@ def test_an_ensemble_is_fitted_member_by_member(deit_train: Callable[..., Outcom
     outcome = deit_train(*TINY, "teacher=ensemble", members, "hydra.run.dir=out")
     assert outcome.status == 0, outcome.said
     assert outcome.said.count("fitting teacher") == 2
-    assert "teacher regnety_160.deit_in1k+resnet50.tv_in1k:" in outcome.said
+    assert "teacher regnety_160 (nano, fitted on digits) + resnet50 (nano, fitted on digits):" in outcome.said
     assert metrics(tmp_path / "out")["teacher/acc1"] > 0
     again = deit_train(*TINY, "teacher=resnet50", "teacher.nano_width=0.05", "hydra.run.dir=one")
     assert again.status == 0, again.said

@@ -137,7 +137,7 @@ def test_no_number_is_without_bounds(config: Callable[..., Config], value: float
 
 def test_what_has_no_effect_is_noted_once(config: Callable[..., Config]) -> None:
     (unused,) = notes_of(config("distill=none"))
-    assert "regnety_160.deit_in1k is not used" in unused
+    assert "teacher=regnety_160 is not used" in unused
     assert "distill.compare=true" in unused
     assert any("distill.tau has no effect with distill=hard" in n for n in notes_of(config("distill.tau=3")))
     (device,) = notes_of(config("distill=soft", "model.dropout=0.1", "trainer=ddp", "trainer.devices=2"))

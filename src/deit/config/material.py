@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from omegaconf import II, MISSING
 
@@ -140,6 +141,14 @@ class Data:
     def packed_side(self) -> int | None:
         """Pixels of the packed images' short side; None where images are not packed."""
         return int(self.pack) if self.pack.isdecimal() and self.kind not in IN_MEMORY else None
+
+    @property
+    def label(self) -> str:
+        """What to call the images: a folder of one's own has its own name, without where it is."""
+        place = self.path if self.kind is DataKind.hf else self.root
+        if self.kind not in OF_ONES_OWN or place is None:
+            return self.name
+        return Path(place).absolute().name if self.kind is DataKind.folder or Path(place).exists() else place
 
     @property
     def turns(self) -> bool:

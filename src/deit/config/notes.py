@@ -7,6 +7,7 @@ from deit.config.material import IN_MEMORY, NO_PACK, MixMode
 from deit.config.network import Family, Model, Resampling
 from deit.config.resources import OF_SLURM, OF_SUBMITIT, SUBMITIT_LOCAL, Resources
 from deit.config.schema import Config
+from deit.config.teacher_names import network_name
 from deit.config.teaching import BankMode, Distill, Method, TeacherSource
 
 
@@ -45,7 +46,7 @@ def _student_notes(c: Config) -> Iterator[str]:
 def _teacher_notes(c: Config) -> Iterator[str]:
     if c.teacher.present and not c.uses_teacher:
         yield (
-            f"distill=none: teacher={c.teacher.name} is not used;"
+            f"distill=none: teacher={network_name(c.teacher.name)} is not used;"
             " distill.compare=true measures the student's agreement with it"
         )
     if c.uses_teacher and c.teacher_source is TeacherSource.random:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from deit.config.errors import ConfigError
 from deit.config.schema import Config
+from deit.config.teacher_names import network_name
 from deit.config.teaching import TeacherSource
 from deit.doctor.verdicts import Unmet
 
@@ -95,4 +96,4 @@ class Subject:
 def _unused(config: Config) -> str:
     if not config.teacher.present:
         return "teacher=none"
-    return f"distill=none does not ask teacher={config.teacher.name}; distill=hard or distill=soft does"
+    return f"distill=none does not ask teacher={network_name(config.teacher.name)}; distill=hard or distill=soft does"

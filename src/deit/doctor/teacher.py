@@ -28,7 +28,7 @@ def check(subject: Subject) -> Iterator[Verdict]:
     num_classes = len(subject.dataset.classes)
     with probe.precision(config, device):
         answer = teacher.answer(torch.zeros(2, 3, config.image_size, config.image_size, device=device))
-    told = f"{teacher.name}, {parameters:,} parameters, sees {sides} pixels, answers {answer.shape[1]:,} classes"
+    told = f"{teacher.label}, {parameters:,} parameters, sees {sides} pixels, answers {answer.shape[1]:,} classes"
     if tuple(answer.shape) != (2, num_classes):
         yield problem("loading", f"{told}, the data have {num_classes:,}", "teacher.checkpoint=<another>")
         return
@@ -39,7 +39,7 @@ def check(subject: Subject) -> Iterator[Verdict]:
         right, total = measured(TeacherDecisions(teacher), data, torch.device(device))
     accuracy, guess = right / total, metrics.chance(torch.from_numpy(some.val.labels), num_classes)
     if accuracy <= guess:
-        yield problem("accuracy", knows_nothing(teacher.name, data, accuracy, guess))
+        yield problem("accuracy", knows_nothing(teacher.label, data, accuracy, guess))
     else:
         yield ok("accuracy", f"{accuracy:.2f} % of {total:,} validation images (chance: {guess:.2f} %)")
 

@@ -12,11 +12,12 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from deit.config import ledger
-from deit.config.material import Data, DataKind
+from deit.config.material import DataKind
 from deit.config.schema import Config
 from deit.export.answer import BATCHES, Answer
 from deit.export.request import Format, Request
 from deit.models.trained import Trained
+from deit.training.teachers import label
 
 FILE = "README.md"
 
@@ -118,7 +119,8 @@ def write(
         name=name,
         trained=trained,
         config=trained.config,
-        data="" if trained.config is None else data_name(trained.config.data),
+        data="" if trained.config is None else in_one_line(trained.config.data.label),
+        teacher="" if trained.config is None else label(trained.config),
         figures=figures,
         formats=[str(one) for one in parity],
         two_heads=answer.student.two_heads,
@@ -160,14 +162,6 @@ def header(name: str, trained: Trained, figures: Measured | None, formats: list[
     )
 
 
-def data_name(data: Data) -> str:
-    """What to call the images: folders are called as their users call them, without where they are."""
-    place = data.path if data.kind is DataKind.hf else data.root
-    if data.kind not in (DataKind.hf, DataKind.folder) or place is None:
-        return data.name
-    return in_one_line(Path(place).name if Path(place).exists() or data.kind is DataKind.folder else place)
-
-
 def _results(config: Config | None, figures: Measured | None) -> list[EvalResult] | None:
     if config is None or figures is None:
         return None
@@ -175,7 +169,7 @@ def _results(config: Config | None, figures: Measured | None) -> list[EvalResult
         EvalResult(
             task_type="image-classification",
             dataset_type=_ON_THE_HUB.get(config.data.kind, config.data.name),
-            dataset_name=data_name(config.data),
+            dataset_name=in_one_line(config.data.label),
             dataset_split=figures.split,
             metric_type="accuracy",
             metric_name=f"top-1 in percent, {label}",

@@ -68,9 +68,14 @@ class FrozenTeacher:
     its gradient buckets. Moving it to a device is therefore up to its owner.
     """
 
-    def __init__(self, network: TeacherNetwork | Ensemble, name: str) -> None:
+    def __init__(
+        self, network: TeacherNetwork | Ensemble, name: str, *, label: str | None = None, slug: str | None = None
+    ) -> None:
         self.network = network.requires_grad_(False).eval()
         self.name = name
+        """What banks identify it by, besides its weights: the name that was set."""
+        self.label, self.slug = label or name, slug or name
+        """What its weights are, in a sentence and in names of files."""
         self._second_core = ThreadPoolExecutor(max_workers=1)
 
     def __deepcopy__(self, memo: dict[int, object]) -> "FrozenTeacher":

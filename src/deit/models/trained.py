@@ -18,6 +18,7 @@ from deit.config.checkpoint_source import BEST, EXPORTED
 from deit.config.errors import ConfigError
 from deit.config.network import Scale
 from deit.config.schema import PUBLISHED, Config
+from deit.config.teacher_names import network_name
 from deit.config.teaching import Fusion, Teacher, TeacherSource
 from deit.models.class_names import imagenet_classes
 from deit.models.description import CLASSES, CONFIG, DESCRIPTION
@@ -168,7 +169,7 @@ def _fitted_teacher(path: Path, metadata: Mapping[str, str]) -> Trained:
     )
     student = Student(network.net, network.preprocess)
     return Trained(
-        name=metadata["name"],
+        name=metadata.get("label") or f"{network_name(metadata['name'])} (fitted here)",
         student=student.eval(),
         classes=classes,
         crop=float(form["crop"]),

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from deit.config.errors import ConfigError, printable
 from deit.config.schema import Config
+from deit.config.teacher_names import network_name
 from deit.config.teaching import BankMode, KLReduction
 from deit.data.batches import TrainBatch
 from deit.data.keys import Key
@@ -183,6 +184,12 @@ def stats(config: Config, dataset: DataSet, teacher: FrozenTeacher, bank: Bank) 
     return float(answers)
 
 
+def _teacher(folder: Path, known: dict[str, object]) -> str:
+    """Return the bank's teacher as its folder is called, else without the tag of weights that it may not have."""
+    name = str(known["teacher"])
+    return name if name in folder.name else "+".join(map(network_name, name.split("+")))
+
+
 def _divergence(config: Config, answers: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, int]:
     """Mean KL(teacher / tau || replayed / tau) in nats, and of how many answers."""
     tau, total, number = config.distill.tau, 0.0, 0
@@ -200,7 +207,10 @@ def show_all() -> float:
     for path in found:
         try:
             known = json.loads(path.read_text(encoding="utf-8"))
-            teacher, method = str(known["teacher"]), f"soft, {known['logits']} logits" if known["logits"] else "hard"
+            teacher, method = (
+                _teacher(path.parent, known),
+                f"soft, {known['logits']} logits" if known["logits"] else "hard",
+            )
         except (ValueError, RecursionError, KeyError, TypeError):
             teacher, method = f"{IDENTITY} is damaged", ""
         views = len(list(path.parent.glob("view_*")))

@@ -75,7 +75,10 @@ def folder_of(config: Config, dataset: DataSet, teacher: FrozenTeacher) -> Path:
 def _folder(config: Config, teacher: FrozenTeacher, what: dict[str, object]) -> Path:
     if config.distill.bank_path is not None:
         return Path(config.distill.bank_path)
-    return FOLDER / f"{config.data.name}-{teacher.name}-{compose.digest(what)[:12]}"
+    digest = compose.digest(what)[:12]
+    folder = FOLDER / f"{config.data.name}-{teacher.slug}-{digest}"
+    before = FOLDER / f"{config.data.name}-{teacher.name}-{digest}"  # folders had the published name
+    return before if before.is_dir() and not folder.is_dir() else folder
 
 
 def _top(config: Config) -> int:

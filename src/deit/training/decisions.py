@@ -54,7 +54,7 @@ def measured(
 def knows_nothing(teacher: str, data: KeyedData, accuracy: float, guess: float) -> str:
     """What to say of a teacher that is no better than always naming the most frequent class."""
     return (
-        f"teacher={teacher} is right on {accuracy:.2f} % of the validation images, no better than chance"
+        f"teacher {teacher} is right on {accuracy:.2f} % of the validation images, no better than chance"
         f" ({guess:.2f} %): its classes are not those of data={data.data.name}, or it never learnt; pass"
         " teacher.source=fit, teacher.checkpoint=<file of a teacher for these data>, or distill=none"
     )
@@ -77,7 +77,7 @@ class TeacherCheck(Callback):
         accuracy = float(sums[0]) / float(sums[1])  # in float64, like chance: rounding lets none through
         guess = metrics.chance(torch.from_numpy(self.data.dataset.val.labels), self.data.num_classes)
         log.info(
-            f"teacher {self.decisions.teacher.name}: {accuracy:.2f} % of the validation images (chance: {guess:.2f} %)"
+            f"teacher {self.decisions.teacher.label}: {accuracy:.2f} % of the validation images (chance: {guess:.2f} %)"
         )
         if accuracy <= guess:
-            raise ConfigError(knows_nothing(self.decisions.teacher.name, self.data, accuracy, guess))
+            raise ConfigError(knows_nothing(self.decisions.teacher.label, self.data, accuracy, guess))

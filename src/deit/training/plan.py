@@ -142,7 +142,7 @@ def _teacher(config: Config, dataset: DataSet, teacher: TeacherNetwork | Ensembl
     how = f"{config.distill.method} labels, weight {config.distill.alpha:g}" if active else "none, only compared"
     which = "it" if len(members) == 1 else f"{to_do} of {counted(len(members), 'teacher')}"
     return [
-        ("teacher", f"{' + '.join(m.teacher.name for m in members)}, {whence[config.teacher_source]}"),
+        ("teacher", f"{teachers.label(config)}, {whence[config.teacher_source]}"),
         *([("", f"{which} must be trained first; the estimate leaves that time out")] if to_do else []),
         ("teacher input", f"{given}, at {' and '.join(map(str, teacher.sizes(config.image_size)))} pixels"),
         ("distillation", how),

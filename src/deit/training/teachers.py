@@ -16,13 +16,14 @@ from deit.config.errors import ConfigError
 from deit.config.execution import Optim, OptimizerKind
 from deit.config.material import Augment, Data, OnError
 from deit.config.schema import Config
+from deit.config.teacher_names import network_name, teacher_label, teacher_slug
 from deit.config.teaching import Teacher, TeacherSource
 from deit.data.datamodule import KeyedData
 from deit.data.locking import only_one
 from deit.data.sources import DataSet, ImageError, open_dataset
 from deit.data.unreadable import refusal
 from deit.models.files import save_weights
-from deit.models.teachers import Ensemble, FrozenTeacher, TeacherNetwork, build_teacher
+from deit.models.teachers import Ensemble, FrozenTeacher, TeacherNetwork, build_teacher, has_nano_form
 from deit.training.modules import TeacherModule
 from deit.training.trainer import plain_trainer
 
@@ -41,7 +42,7 @@ def obtain(config: Config, dataset: DataSet) -> FrozenTeacher | None:
     """
     if not config.uses_teacher:
         return None
-    return _frozen([_weighted(member, dataset) for member in members(config)], len(dataset.classes))
+    return _frozen(config, [_weighted(member, dataset) for member in members(config)], len(dataset.classes))
 
 
 def obtain_again(config: Config, num_classes: int) -> FrozenTeacher:
@@ -64,14 +65,40 @@ def obtain_again(config: Config, num_classes: int) -> FrozenTeacher:
                 f"the run's teacher is not at {', '.join(map(str, missing))} any more; start from the folder that has"
                 " logs/, or pass teacher=<its file>"
             )
-    return _frozen(ready, num_classes)
+    return _frozen(config, ready, num_classes)
 
 
-def _frozen(ready: Sequence[Config], num_classes: int) -> FrozenTeacher:
-    """The networks of configurations whose teachers have weights, as one that answers."""
+def _frozen(config: Config, ready: Sequence[Config], num_classes: int) -> FrozenTeacher:
+    """The networks of configurations whose teachers have weights, as one that answers; config: what was asked for."""
     networks = [_network(member, num_classes) for member in ready]
-    name = "+".join(member.teacher.name for member in ready)
-    return FrozenTeacher(networks[0] if len(networks) == 1 else Ensemble(networks), name)
+    network = networks[0] if len(networks) == 1 else Ensemble(networks)
+    names = (member.teacher.name for member in ready)
+    return FrozenTeacher(network, "+".join(names), label=label(config), slug=slug(config))
+
+
+def label(config: Config) -> str:
+    """Return what to call the teacher of ``config``, as `teacher_names.teacher_label` does."""
+    return " + ".join(
+        teacher_label(
+            one.teacher.name,
+            one.teacher_source,
+            is_nano=_is_nano(one),
+            data=one.data.label,
+            file=one.teacher.checkpoint,
+        )
+        for one in members(config)
+    )
+
+
+def slug(config: Config) -> str:
+    """Return the same for names of files, as `teacher_names.teacher_slug` does."""
+    names = (teacher_slug(one.teacher.name, one.teacher_source, is_nano=_is_nano(one)) for one in members(config))
+    return "+".join(names)
+
+
+def _is_nano(config: Config) -> bool:
+    published = config.teacher_source in (TeacherSource.pretrained, TeacherSource.finetune)
+    return config.scale.shrink > 1 and not published and has_nano_form(config.teacher.name)
 
 
 def members(config: Config) -> list[Config]:
@@ -105,7 +132,7 @@ def _weighted(config: Config, dataset: DataSet) -> Config:
     with only_one(file.with_suffix(".lock"), f"fitting the same teacher, {file}"):
         if not file.is_file():
             _fit(config, dataset, file)
-    log.info(f"teacher {config.teacher.name}: {file}")
+    log.info(f"teacher {label(config)}: {file}")
     return _fitted(config, file)
 
 
@@ -125,7 +152,10 @@ def fitted_file(config: Config, dataset: DataSet) -> Path:
         "augment": fit_augment(config),
         "data": (data_identity(dataset, config.data), config.data.mean, config.data.std),
     }
-    return FOLDER / f"{config.data.name}-{config.teacher.name}-{compose.digest(identity)[:12]}.safetensors"
+    digest = compose.digest(identity)[:12]
+    file = FOLDER / f"{config.data.name}-{slug(config)}-{digest}.safetensors"
+    before = FOLDER / f"{config.data.name}-{config.teacher.name}-{digest}.safetensors"  # files had the published name
+    return before if before.is_file() and not file.is_file() else file
 
 
 def _fitted_as(config: Config) -> Teacher:
@@ -194,7 +224,8 @@ def _fit(config: Config, dataset: DataSet, file: Path) -> None:
     )
     started = " from its published weights" if config.teacher_source is TeacherSource.finetune else ""
     log.info(
-        f"fitting teacher {config.teacher.name}{started} on {len(dataset.train)} images for {fit.epochs} epochs;"
+        f"fitting teacher {network_name(config.teacher.name)}{started} on {len(dataset.train)} images for {fit.epochs}"
+        " epochs;"
         f" later runs will find it in {file}"
     )
     seed_everything(fit.seed, verbose=False)
@@ -203,7 +234,7 @@ def _fit(config: Config, dataset: DataSet, file: Path) -> None:
     inputs = module.network.preprocess.inputs
     size = inputs.image_size or config.image_size
     data = KeyedData(dataset, config.data, augment, image_size=size, batch_size=fit.batch_size, seed=fit.seed)
-    trainer = plain_trainer(config.trainer, epochs=fit.epochs, what=f"teacher {config.teacher.name}")
+    trainer = plain_trainer(config.trainer, epochs=fit.epochs, what=f"teacher {network_name(config.teacher.name)}")
     began = time.perf_counter()
     trainer.fit(module, data)
     accuracy = float(trainer.callback_metrics["val/acc1"])
@@ -213,6 +244,7 @@ def _fit(config: Config, dataset: DataSet, file: Path) -> None:
         module.network.net.state_dict(),
         {
             "name": config.teacher.name,
+            "label": label(config),
             "num_classes": str(len(dataset.classes)),
             **inputs.metadata(),
             "val_acc1": f"{accuracy:.4f}",

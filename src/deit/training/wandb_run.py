@@ -17,6 +17,7 @@ from PIL import Image
 from deit.config import compose
 from deit.config.ledger import sweep_of
 from deit.config.schema import Config
+from deit.config.teacher_names import network_name
 from deit.training.showcase import Showcase, Table
 
 log = logging.getLogger(__name__)
@@ -129,7 +130,7 @@ def tags(config: Config) -> list[str]:
     """What was chosen of each group that experiments compare, as one would type it."""
     chosen = {
         "model": config.model.name,
-        "teacher": config.teacher.name if config.uses_teacher else "none",
+        "teacher": network_name(config.teacher.name) if config.uses_teacher else "none",
         "distill": config.distill.method,
         "scale": config.scale.name,
         "resolution": config.resolution.name,
