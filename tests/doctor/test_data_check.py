@@ -9,6 +9,8 @@ import pytest
 from PIL import Image
 
 from deit.config.schema import Config
+from deit.data.sources import Split
+from deit.data.sources.arrays import ArrayImages
 from deit.doctor import data
 from deit.doctor.subject import Subject
 from deit.doctor.verdicts import Grade, Verdict
@@ -41,6 +43,9 @@ def examined(config: Callable[..., Config], photos: Path) -> Callable[..., dict[
 
 def test_whole_folders_have_nothing_but_counts(examined: Callable[..., dict[str, Verdict]]) -> None:
     found = examined()
+    small = found.pop("held out")
+    assert small.grade is Grade.warning
+    assert small.found == "test has 4 images: an accuracy of 50 % may be 15 to 85 % (95 %, Wilson)"
     assert {verdict.grade for verdict in found.values()} == {Grade.ok}
     assert found["images"].found == "20 of 2 classes: 12 train, 4 val, 4 test"
     assert found["classes"].listed == ("day: 6 train, 2 val, 2 test", "night: 6 train, 2 val, 2 test")
@@ -124,6 +129,14 @@ def test_a_sample_is_spread_over_the_splits_and_all_is_all(
     monkeypatch.setattr(data, "SAMPLE", 10)
     assert examined()["reading"].found.startswith("10 images decoded: 10 evenly spread images; all=true")
     assert examined(all_images=True)["reading"].found == "20 images decoded: all"
+
+
+def test_a_split_of_a_hundred_images_is_large_enough() -> None:
+    labels = np.zeros(100, dtype=np.int64)
+    images = ArrayImages("made", np.zeros((100, 8, 8), dtype=np.uint8), labels)
+    assert list(data.small_splits({"val": Split(images, np.arange(100)), "train": Split(images, np.arange(5))})) == []
+    (small,) = data.small_splits({"val": Split(images, np.arange(99))})
+    assert small.found.startswith("val has 99 images: an accuracy of 49 % may be 40 to 59 %")
 
 
 def test_images_in_memory_have_no_files_to_name(config: Callable[..., Config]) -> None:

@@ -196,3 +196,21 @@ def test_a_huge_jpeg_takes_little_memory(tmp_path: Path, monkeypatch: pytest.Mon
     shape, _, grown = done.stdout.rpartition(" ")
     assert shape == "(1875, 1875, 3)"
     assert int(grown) < 200_000, "kB; whole it would be 675,000"
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"%PDF-1.7\n", r"a b\.jpg must be an image, got a PDF\. Type pdftoppm -png -r 150 '.*/a b\.jpg' page"),
+        (b"\0\0\0\x18ftypisom\0\0", r"got a video\. Type ffmpeg -i '.*/a b\.jpg' -vf fps=1 frame-%04d\.jpg"),
+        (b"\x1aE\xdf\xa3\x9f", "got a video"),
+        (b"RIFF\0\0\0\0AVI LIST", "got a video"),
+        (b"\0\0\0\x18ftypheic\0\0", "cannot be decoded"),
+        (b"RIFF\0\0\0\0WEBPVP8 ", "cannot be decoded"),
+    ],
+)
+def test_a_pdf_or_video_is_named_with_what_to_type(tmp_path: Path, content: bytes, told: str) -> None:
+    file = tmp_path / "a b.jpg"
+    file.write_bytes(content)
+    with pytest.raises(ImageError, match=told):
+        Photograph(str(file)).pixels(upright=True)

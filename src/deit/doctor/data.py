@@ -22,10 +22,12 @@ from deit.data.sources.orientation import AS_STORED, orientation_of
 from deit.doctor.machine import num_cores
 from deit.doctor.subject import Subject
 from deit.doctor.verdicts import Verdict, ok, problem, warning
+from deit.evaluation.baselines import wilson_interval
 
 SAMPLE = 4096  # images decoded unless all are: half a minute of one core for photographs of ImageNet's size
 LISTED = 40  # files named in one verdict
 SHOWN = 5  # smallest and largest classes; all where there are no more than twice as many
+FEW_HELD_OUT = 100  # images: below, an accuracy is known to ten points at best
 AT_ONCE = 256  # images whose decoding is under way
 
 
@@ -35,6 +37,7 @@ def check(subject: Subject) -> Iterator[Verdict]:
     splits = distinct(dataset)
     yield counts(dataset, splits)
     yield from classes(dataset, splits)
+    yield from small_splits(splits)
     if data.kind in (DataKind.folder, DataKind.imagenet) and data.root is not None:
         yield other_files(Path(data.root))
         if beside := left_out(Path(data.root), list(layout.split_folders(data.root).values())):
@@ -77,6 +80,16 @@ def classes(dataset: DataSet, splits: dict[str, Split]) -> Iterator[Verdict]:
             more = (*lacking[:LISTED], *([f"and {len(lacking) - LISTED} more"] if len(lacking) > LISTED else []))
             advice = "add images to it" if name == "train" else "its accuracy says nothing about them; add images"
             yield warning("classes", f"{name} has none of {len(lacking):,} classes", advice, listed=more)
+
+
+def small_splits(splits: dict[str, Split]) -> Iterator[Verdict]:
+    """Held-out splits on which an accuracy is hardly known."""
+    for name in ("val", "test"):
+        if name in splits and 0 < (size := len(splits[name])) < FEW_HELD_OUT:
+            low, high = wilson_interval(size // 2, size)
+            told = f"{name} has {size:,} images: an accuracy of {100 * (size // 2) / size:.0f} % may be {low:.0f} to"
+            told += f" {high:.0f} % (95 %, Wilson)"
+            yield warning("held out", told, f"add images, or pass a larger data.{name}_fraction")
 
 
 def other_files(root: Path) -> Verdict:

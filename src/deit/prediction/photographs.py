@@ -3,6 +3,7 @@
 import contextlib
 import glob
 import os
+import shlex
 import sys
 import threading
 from collections.abc import Iterator
@@ -31,6 +32,9 @@ REDUCED = 8
 """By how much a larger JPEG is shrunk while it is decoded: the most that the format can."""
 ALONE = 2**25  # pixels; 100 MB each: larger ones are decoded one at a time
 
+_IMAGE_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1", b"avif", b"avis")
+"""Of files in the ISO format that are images: HEIF and AVIF."""
+
 _alone = threading.Lock()
 
 
@@ -49,6 +53,8 @@ class Photograph:
             ImageError: naming it, if it cannot be read or decoded.
         """
         content = read_file(self.name, self.name) if self.content is None else self.content
+        if (kind := _other_kind(content)) is not None:
+            raise ImageError(f"{self.name} must be an image, got {kind.format(name=shlex.quote(self.name))}")
         pixels = _num_pixels(content)
         with _alone if pixels > ALONE else contextlib.nullcontext():
             image = (_reduced if pixels > MOST_PIXELS else decode)(content, self.name, upright=upright)
@@ -58,6 +64,17 @@ class Photograph:
     def is_turned(self) -> bool:
         """Whether its EXIF orientation says that it does not stand upright as it is stored."""
         return orientation_of(self.name if self.content is None else BytesIO(self.content)) != AS_STORED
+
+
+def _other_kind(content: bytes) -> str | None:
+    """Return what a PDF or a video is, and what to type to get images of it; None for other content."""
+    if content.startswith(b"%PDF-"):
+        return "a PDF. Type pdftoppm -png -r 150 {name} page and pass images='page*.png'."
+    is_mp4 = content[4:8] == b"ftyp" and content[8:12] not in _IMAGE_BRANDS
+    is_avi = content.startswith(b"RIFF") and content[8:12] == b"AVI "
+    if is_mp4 or is_avi or content.startswith(b"\x1aE\xdf\xa3"):  # the last one: Matroska and WebM
+        return "a video. Type ffmpeg -i {name} -vf fps=1 frame-%04d.jpg and pass images='frame-*.jpg'."
+    return None
 
 
 def find_photographs(images: str | None) -> list[Photograph]:
