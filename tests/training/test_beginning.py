@@ -48,13 +48,15 @@ def test_a_teacher_exactly_at_chance_is_refused_however_it_is_rounded(
 ) -> None:
     strategy = SimpleNamespace(reduce=lambda sums, reduce_op: sums)
     trainer, module = SimpleNamespace(strategy=strategy), SimpleNamespace(device=torch.device("cpu"))
-    named = SimpleNamespace(teacher=SimpleNamespace(name="silent"))
+    named = SimpleNamespace(teacher=SimpleNamespace(name="silent", label="silent"))
     for total in range(2, 200):
         often = total // 2 + 1
         monkeypatch.setattr(decisions, "measured", lambda *_, often=often, total=total, limit: (100.0 * often, total))
         labels = np.array([0] * often + [1] * (total - often))
         data = SimpleNamespace(
-            dataset=SimpleNamespace(val=SimpleNamespace(labels=labels)), num_classes=2, data=SimpleNamespace(name="two")
+            dataset=SimpleNamespace(val=SimpleNamespace(labels=labels)),
+            num_classes=2,
+            data=SimpleNamespace(name="two"),
         )
         with pytest.raises(ConfigError, match="no better than chance"):
             decisions.TeacherCheck(named, data).on_train_start(trainer, module)

@@ -35,7 +35,7 @@ _ACCURACIES = {
     "test/acc1_fused": "both, sum of their softmax",
     "test/acc1_fused_logits": "both, mean of their logits",
 }
-_MARKUP = re.compile(r"[^\w .,/+-]|(?<![^\W_])_|_(?![^\W_])")
+_MARKUP = re.compile(r"[^\w .,/+()-]|(?<![^\W_])_|_(?![^\W_])")
 """Characters that may mean something to Markdown inside a line; an underscore inside a word does not."""
 _LIBRARIES = {Format.safetensors: "timm", Format.onnx: "onnx", Format.torch: "pytorch"}
 _OF_THE_SITE = ("hydra.", "logger", "resources", "name=", "resume=", "plan=", "trainer.devices=", "data.workers=")
