@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from lightning.pytorch import Trainer
+from packaging.version import Version
 
 from deit.config.schema import Config
 from deit.config.teaching import TeacherSource
