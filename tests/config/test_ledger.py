@@ -10,7 +10,18 @@ import pytest
 from omegaconf import DictConfig
 
 from deit.config.errors import ConfigError
-from deit.config.ledger import State, counted, difference, freeze, hold, refuse_another_grid, state, varied
+from deit.config.ledger import (
+    State,
+    counted,
+    difference,
+    freeze,
+    frozen,
+    hold,
+    lost,
+    refuse_another_grid,
+    state,
+    varied,
+)
 from deit.config.preflight import as_yaml
 
 RawConfig = Callable[..., DictConfig]
@@ -100,3 +111,26 @@ def test_a_folder_has_one_process_at_a_time(tmp_path: Path) -> None:
     assert "another process is at work on" in second.stderr
     held.close()
     assert subprocess.run(command, capture_output=True, timeout=60, check=False).returncode == 0
+
+
+@pytest.mark.parametrize("damage", ["", "seed: 1\nopt", "\0" * 40, None], ids=["emptied", "cut", "zeroed", "deleted"])
+def test_a_job_whose_configuration_is_lost_is_the_one_that_is_asked_for(tmp_path: Path, damage: str | None) -> None:
+    texts, jobs = [f"seed: {seed}\noptim:\n  lr: 0.1\n" for seed in range(3)], [[f"seed={seed}"] for seed in range(3)]
+    freeze(tmp_path, texts)
+    (tmp_path / "1").mkdir()
+    (tmp_path / "1/run.json").write_text(json.dumps({"status": "done", "overrides": ["seed=1"]}))
+    before, file = (tmp_path / ".preflight/0.yaml").stat().st_mtime_ns, tmp_path / ".preflight/1.yaml"
+    if damage is None:
+        file.unlink()
+    else:  # what a file of before, without a checksum, would look like, too
+        file.write_text(damage)
+    assert refuse_another_grid(tmp_path, texts, jobs) == 0
+    assert [note.partition(" is missing or damaged: job #1")[0] for note in lost(tmp_path)] == [str(file)]
+    with pytest.raises(ConfigError, match="#1 seed=1 -> seed=7"):
+        refuse_another_grid(tmp_path, texts, [*jobs[:1], ["seed=7"], *jobs[2:]])
+    with pytest.raises(ConfigError, match="#2 seed: 2 -> 9"):
+        refuse_another_grid(tmp_path, [*texts[:2], "seed: 9\noptim:\n  lr: 0.1\n"], jobs)
+    freeze(tmp_path, texts)
+    assert frozen(tmp_path) == texts
+    assert lost(tmp_path) == []
+    assert (tmp_path / ".preflight/0.yaml").stat().st_mtime_ns == before, "written once"

@@ -1,7 +1,7 @@
 """Files that were cut, flipped, overwritten: named in an error of ours, or read as what they were. Seeded.
 
-What has no checksum (old .pth files, other people's safetensors, a bank's answers, pixels of a pack) may hold other
-numbers after a flipped bit; of these it is asked that nothing else than an error of ours comes of it.
+What has no checksum (old .pth files, other people's safetensors) may hold other numbers after a flipped bit; of these
+it is asked that nothing else than an error of ours comes of it.
 """
 
 import random

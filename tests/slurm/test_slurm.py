@@ -32,7 +32,8 @@ def slurm() -> Iterator[PrivateSlurm]:
 
 def ids(sweep: Path) -> dict[str, str]:
     """The numbers of the jobs in SLURM's queue."""
-    return json.loads((sweep / ".preflight/slurm.json").read_text())
+    submitted = json.loads((sweep / ".preflight/slurm.json").read_text())
+    return {number: job for number, job in submitted.items() if number != "sha256"}
 
 
 def statuses(sweep: Path, jobs: int) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 import yaml
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from deit.config import sealed
 from deit.config.errors import ConfigError
 from deit.config.schema import OF_SWEEP, Config
 
@@ -56,7 +57,7 @@ def no_origin(overrides: Sequence[str]) -> str:
 
 def keep(folder: Path, starts: dict[int, int]) -> None:
     """Write into ``folder`` from which job each of a sweep's jobs starts."""
-    (folder / ORIGINS).write_text(yaml.safe_dump(starts), encoding="utf-8")
+    sealed.write_text(folder / ORIGINS, yaml.safe_dump(starts))
 
 
 def origin_of(run: Path, frozen: str) -> Path | None:
@@ -71,7 +72,7 @@ def origin_of(run: Path, frozen: str) -> Path | None:
     if not run.name.isdecimal() or not file.is_file():
         return None
     try:
-        starts = yaml.safe_load(file.read_text(encoding="utf-8"))
+        starts = yaml.safe_load(sealed.read_text(file))
     except (ValueError, RecursionError, yaml.YAMLError):
         starts = None
     if not isinstance(starts, dict) or not all(isinstance(number, int) for pair in starts.items() for number in pair):

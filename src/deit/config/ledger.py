@@ -4,21 +4,23 @@ Each job's configuration is frozen in the folder as it was checked. A sweep that
 same jobs; more of them may follow at the end.
 """
 
-import json
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TextIO
 
 import yaml
 
+from deit.config import sealed
 from deit.config.compose import computed
 from deit.config.errors import ConfigError
 from deit.config.holding import held
 
 FROZEN = ".preflight"  # folder in a sweep's: each job's configuration as it was checked
 RECORD = "run.json"
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe as the other, and ten times faster
+MOST_FROZEN = 100_000  # jobs of a sweep; a file with a larger number is none of ours
 MOST_KEYS = 5  # that are named of one job
 MOST_JOBS = 20  # that are named of a grid
 
@@ -37,12 +39,12 @@ _STATES = {"done": State.done, "running": State.resume, "preempted": State.resum
 
 
 def record(folder: Path) -> dict[str, object]:
-    """run.json of ``folder``; empty where there is none, or none that can be read."""
+    """run.json of ``folder``; empty where there is none, or none that can be read and is what was written."""
+    file = folder / RECORD
     try:
-        read = json.loads((folder / RECORD).read_text(encoding="utf-8"))
+        return sealed.parse_record(file.read_text(encoding="utf-8"), file)
     except (OSError, ValueError, RecursionError):
         return {}
-    return read if isinstance(read, dict) else {}
 
 
 def state(folder: Path, *, resume: str) -> State:
@@ -75,25 +77,46 @@ def sweep_of(run: Path) -> str | None:
 
 
 def freeze(sweep: Path, jobs: Sequence[str]) -> None:
-    """Keep the configuration of each job, as YAML, in the folder ``sweep``."""
+    """Keep the configuration of each job, as YAML, in the folder ``sweep``; those that it has stay as they are."""
     (sweep / FROZEN).mkdir(parents=True, exist_ok=True)
     for number, text in enumerate(jobs):
-        frozen_file(sweep, number).write_text(text, encoding="utf-8")
+        sealed.write_text(frozen_file(sweep, number), text)
 
 
-def frozen(sweep: Path) -> list[str]:
-    """The configurations that were kept, in the order of the jobs."""
-    numbers = sorted(int(file.stem) for file in (sweep / FROZEN).glob("*.yaml") if file.stem.isdecimal())
-    return [kept_text(frozen_file(sweep, number)) for number in numbers]
+def frozen(sweep: Path) -> list[str | None]:
+    """Return the configurations that were kept, in the order of the jobs; None for one that is missing or corrupt."""
+    numbers = [int(file.stem) for file in (sweep / FROZEN).glob("*.yaml") if file.stem.isdecimal()]
+    last = max((number for number in numbers if number < MOST_FROZEN), default=-1)
+    return [kept_text(frozen_file(sweep, number)) for number in range(last + 1)]
 
 
-def kept_text(file: Path) -> str:
-    """A configuration as it was kept; what is no text any more differs from every other."""
-    return file.read_text(encoding="utf-8", errors="replace")
+def kept_text(file: Path) -> str | None:
+    """Return a configuration as it was kept; None if it is missing or corrupt."""
+    try:
+        text = sealed.read_text(file)
+        return text if isinstance(yaml.load(text, _LOADER), dict) else None
+    except (OSError, ValueError, RecursionError, yaml.YAMLError):
+        return None
 
 
-def refuse_another_grid(sweep: Path, now: Sequence[str]) -> int:
+def lost(sweep: Path) -> list[str]:
+    """Return a note for each job whose configuration was kept and is missing or corrupt; `freeze` keeps it anew."""
+    return [
+        f"{frozen_file(sweep, number)} is missing or damaged: job #{number} is taken to be the one that is asked for,"
+        " and its configuration is kept anew"
+        for number, text in enumerate(frozen(sweep))
+        if text is None
+    ]
+
+
+def refuse_another_grid(sweep: Path, now: Sequence[str], overrides: Sequence[Sequence[str]] = ()) -> int:
     """Compare what is asked for with what the folder was started with.
+
+    Args:
+        sweep: Its folder.
+        now: The configuration of each job, as YAML.
+        overrides: Those of each job. They are compared with the record of a run whose configuration is missing or
+            corrupt.
 
     Returns:
         How many jobs there are more than then, or 0 in a new folder.
@@ -102,7 +125,8 @@ def refuse_another_grid(sweep: Path, now: Sequence[str]) -> int:
         ConfigError: with the difference, if a job is another one or is gone.
     """
     was = frozen(sweep)
-    if changes := list(_changes(was, now)):
+    begun = {number: record(sweep / str(number)).get("overrides") for number, text in enumerate(was) if text is None}
+    if changes := [*_changes(was, now), *_begun_otherwise(begun, overrides)]:
         left_out = [f"and {len(changes) - MOST_JOBS} more"] if len(changes) > MOST_JOBS else []
         lines = "\n".join([*changes[:MOST_JOBS], *left_out])
         raise ConfigError(
@@ -113,13 +137,24 @@ def refuse_another_grid(sweep: Path, now: Sequence[str]) -> int:
     return len(now) - len(was) if was else 0
 
 
-def _changes(was: Sequence[str], now: Sequence[str]) -> Iterator[str]:
+def _changes(was: Sequence[str | None], now: Sequence[str]) -> Iterator[str]:
     for number, text in enumerate(was):
         if number >= len(now):
-            apart = _shortened(difference(was[0], text, arrow="{key}={now}")) if number else ""
+            first, apart = was[0] if number else None, ""
+            if first is not None and text is not None:
+                apart = _shortened(difference(first, text, arrow="{key}={now}"))
             yield f"#{number} is not asked for any more{f' ({apart})' if apart else ''}"
-        elif found := difference(text, now[number]):
+        elif text is not None and (found := difference(text, now[number])):
             yield f"#{number} {_shortened(found)}"
+
+
+def _begun_otherwise(begun: Mapping[int, object], now: Sequence[Sequence[str]]) -> Iterator[str]:
+    """Yield the jobs that have begun with other overrides than those that are asked for ``now``."""
+    for number, was in begun.items():
+        if isinstance(was, list) and number < len(now) and set(map(str, was)) != set(now[number]):
+            before, after = set(map(str, was)), set(now[number])
+            gone, new = (" ".join(sorted(one)) for one in (before - after, after - before))
+            yield f"#{number} {gone or '(nothing)'} -> {new or '(nothing)'}"
 
 
 def _shortened(found: Sequence[str]) -> str:

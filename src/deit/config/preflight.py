@@ -242,7 +242,12 @@ def refuse_drift(raw: DictConfig) -> None:
         frozen = frozen_run(Path(settings.runtime.output_dir))
     if not frozen.is_file():
         return
-    if found := ledger.difference(ledger.kept_text(frozen), as_yaml(raw)):
+    if (kept := ledger.kept_text(frozen)) is None:
+        raise ConfigError(
+            f"{frozen} is damaged, so this job is not known to be what was checked; start the sweep again with"
+            f" hydra.sweep.dir={frozen.parents[1]}, which keeps the job's configuration anew"
+        )
+    if found := ledger.difference(kept, as_yaml(raw)):
         changes = "\n".join(found)
         raise ConfigError(
             f"the configuration has changed since this sweep was checked:\n{changes}\n"

@@ -5,7 +5,7 @@ done, let none wait for another, and give up at the first one that is lost.
 """
 
 import getpass
-import json
+import logging
 import os
 import signal
 import subprocess
@@ -24,12 +24,14 @@ from submitit.local.local import LocalJob
 from submitit.slurm.slurm import SlurmJob
 
 import deit
-from deit.config import ledger
+from deit.config import ledger, sealed
 from deit.config.errors import ConfigError
 from deit.config.resources import Resources
 from deit.launch.job import Job
 from deit.launch.queue import LOG, PATIENCE, in_grammar, last_line, say
 from deit.launch.results import Results
+
+log = logging.getLogger(__name__)
 
 SUBMITTED = "slurm.json"  # in the ledger's folder: the number in SLURM's queue of each job
 ASK_EVERY = 10.0  # seconds; squeue costs the controller more than a look at a file
@@ -104,10 +106,32 @@ class InQueue(OnThisMachine):
         super().__init__(results, settings, resources, launcher)
         self.folder = self.executor.folder
         self.record = results.sweep / ledger.FROZEN / SUBMITTED
-        self.ids: dict[str, str] = json.loads(self.record.read_text()) if self.record.is_file() else {}
         self.states = self._ask() or {}
+        self.ids = self._submitted()
         self.asked = time.monotonic()
         self.missed: set[int] = set()
+
+    def _submitted(self) -> dict[str, str]:
+        """Return the number in SLURM's queue of each job that an earlier process has submitted.
+
+        Raises:
+            ConfigError: If that is lost while such jobs are in the queue: they would be submitted twice.
+        """
+        waiting = [job for job, state in self.states.items() if state not in OVER]
+        try:
+            known = sealed.parse_record(self.record.read_text(encoding="utf-8"), self.record)
+        except FileNotFoundError:
+            known = {}
+        except (ValueError, RecursionError):
+            known = None
+        if known or not waiting:
+            if known is None:
+                log.warning(f"{self.record} is damaged; none of its jobs is in the queue, and it is written anew")
+            return {number: str(job) for number, job in (known or {}).items()}
+        raise ConfigError(
+            f"{self.record} is missing or damaged, and jobs of this sweep are in SLURM's queue: {' '.join(waiting)};"
+            f" type scancel {' '.join(waiting)}, delete that file, and start the sweep again: its jobs resume"
+        )
 
     def start(self, numbers: Sequence[int]) -> Mapping[int, str]:
         found = [n for n in numbers if self.states.get(self.ids.get(str(n), ""), "COMPLETED") not in OVER]
@@ -116,7 +140,7 @@ class InQueue(OnThisMachine):
         if new := [number for number in numbers if number not in found]:
             super().start(new)
             self.ids.update({str(number): self.running[number].job_id for number in new})
-            self.record.write_text(json.dumps(self.ids), encoding="utf-8")
+            sealed.write_atomically(self.record, sealed.record_text(self.ids))
         return {n: f"{self.running[n].job_id}, {self.results.folder(n) / LOG}" for n in numbers}
 
     def _over(self) -> dict[int, str]:

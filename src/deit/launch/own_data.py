@@ -13,7 +13,7 @@ import yaml
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from deit.config import compose, ledger, own_data, preflight, processes
+from deit.config import compose, ledger, own_data, preflight, processes, sealed
 from deit.config.errors import ConfigError, RunError
 from deit.config.own_data import Own, OwnChoice
 from deit.config.preflight import Grid
@@ -62,7 +62,7 @@ def settle_sweep(grid: Grid, sweep: Path) -> dict[int, Own]:
     for number, overrides in enumerate(grid.jobs):
         config = compose.typed(grid.composed[number])
         if config.own_undecided:
-            known = _of_sweep(sweep / str(number))
+            known = _kept(sweep / str(number))
             owns[str(config.data.root)][number] = known or decided(config, overrides)
             if config.scale.shrink == 1:
                 paper.add(number)
@@ -81,7 +81,7 @@ def keep(sweep: Path, owns: dict[int, Own]) -> None:
         number: {key: str(own.choice) if key == "choice" else getattr(own, key) for key in DECIDED}
         for number, own in owns.items()
     }
-    (sweep / ledger.FROZEN / KEPT).write_text(yaml.safe_dump(content, allow_unicode=True), encoding="utf-8")
+    sealed.write_text(sweep / ledger.FROZEN / KEPT, yaml.safe_dump(content, allow_unicode=True))
 
 
 def decided(config: Config, given: Sequence[str]) -> Own:
@@ -156,12 +156,23 @@ def _of_sweep(run: Path) -> Own | None:
 
 
 def _read(file: Path, key: str | int) -> Own | None:
-    """What a file says of a decision; None where it does not, and where it is damaged."""
+    """What a file says of a decision; None where it does not, and, with a warning, where it is damaged."""
     try:
-        said = cast(dict, yaml.safe_load(file.read_text(encoding="utf-8")))[key]
+        said = cast(dict, yaml.safe_load(_whole(file)))[key]
         epochs, of_teacher = (None if said.get(key) is None else int(said[key]) for key in ("epochs", "teacher_epochs"))
         reasons = [*map(str, said["reasons"])]
         own = Own(choice=OwnChoice(said["choice"]), reasons=reasons, epochs=epochs, teacher_epochs=of_teacher)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
+    except OSError:
+        return None
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError, yaml.YAMLError):
+        if file.name == KEPT:
+            log.warning(f"{file} is damaged: what it decided for the sweep's jobs is decided again")
         return None
     return None if own.choice is OwnChoice.auto else own
+
+
+def _whole(file: Path) -> str:
+    """Return the text of ``file``; raises ValueError if it is not what was written."""
+    text = sealed.read_text(file)
+    sealed.refuse_unlisted(file, file.read_bytes())
+    return text

@@ -70,14 +70,15 @@ class Sweep(Callback):
             refuse("\n".join(grid.problems))
         configs = [typed(job) for job in grid.composed]
         if config.plan:
-            ledger.refuse_another_grid(sweep, texts)
+            ledger.refuse_another_grid(sweep, texts, grid.jobs)
             from deit.training.sweep_plan import show  # torch is imported only once work really starts
 
             show(sweep, grid.jobs, configs)
             raise SystemExit(0)
         fix_folder(config)
         _held.append(ledger.hold(sweep))
-        added = ledger.refuse_another_grid(sweep, texts)
+        added = ledger.refuse_another_grid(sweep, texts, grid.jobs)
+        preflight.say(ledger.lost(sweep))
         ledger.freeze(sweep, texts)
         cells.keep(sweep / ledger.FROZEN, grid.starts)
         own_data.keep(sweep, owns)

@@ -17,6 +17,7 @@ from typing import cast
 import yaml
 
 from deit.config.errors import ConfigError, printable
+from deit.config.sealed import CorruptError, parse_record, refuse_unlisted
 from deit.report.predictions import Predictions, read_predictions
 
 SCHEMA = 1
@@ -123,9 +124,9 @@ def read(folders: Sequence[Path], *, may_be_none: bool = False) -> tuple[list[Ru
 
 
 def run_folders(folder: Path) -> Iterator[Path]:
-    """Folders in or below ``folder`` that hold a run; what lies below a run belongs to it."""
+    """Folders in or below ``folder`` that hold a run, or what is left of one; what lies below a run belongs to it."""
     for parent, below, files in os.walk(folder):
-        if RECORD in files:
+        if RECORD in files or {CONFIG, METRICS} <= set(files):
             below.clear()
             yield Path(parent)
 
@@ -168,8 +169,10 @@ def _text(file: Path) -> str:
         raise ValueError(f"{file.name} is missing")
     if file.stat().st_size > LARGEST:
         raise ValueError(f"{file.name} has {file.stat().st_size:,} bytes; more than {LARGEST:,} are no run's")
+    content = file.read_bytes()
+    refuse_unlisted(file, content)
     try:
-        return file.read_text(encoding="utf-8")
+        return content.decode()
     except UnicodeDecodeError:
         raise ValueError(f"{file.name} is no text") from None
 
@@ -177,10 +180,14 @@ def _text(file: Path) -> str:
 def _record(file: Path) -> dict[str, object]:
     text = _text(file)
     try:
-        record = json.loads(text)
+        record = parse_record(text, file)
     except json.JSONDecodeError as error:
         raise ValueError(f"{file.name} is damaged or cut off: {error}") from None
-    if not isinstance(record, dict) or "status" not in record or "schema" not in record:
+    except CorruptError:
+        raise
+    except ValueError:
+        record = {}
+    if "status" not in record or "schema" not in record:
         raise ValueError(f"{file.name} is not a run's: it needs schema and status")
     if record["schema"] != SCHEMA:
         raise ValueError(f"{file.name} has schema {record['schema']}; only {SCHEMA} is understood here")

@@ -5,6 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from deit.config.sealed import refuse_unlisted
+
 if TYPE_CHECKING:  # numpy takes a while, which only a report with a figure of Table 4 needs to wait for
     import numpy as np
     from numpy.typing import NDArray
@@ -30,6 +32,7 @@ def read_predictions(folder: Path) -> Predictions:
     if not file.is_file():
         raise ValueError(f"{PREDICTIONS} is missing")
     try:
+        refuse_unlisted(file, file.read_bytes())
         with zipfile.ZipFile(file) as packed:
             if sum(part.file_size for part in packed.infolist()) > LARGEST:
                 raise ValueError(f"it unpacks to more than {LARGEST:,} bytes")

@@ -15,6 +15,7 @@ from timm.models.deit import VisionTransformerDistilled
 from torch import Tensor
 
 from deit.config.schema import Config
+from deit.config.sealed import write_listed
 from deit.data.batches import EvalBatch
 from deit.data.datamodule import KeyedData
 from deit.evaluation import heads
@@ -22,7 +23,7 @@ from deit.evaluation.baselines import majority_accuracy, spread, wilson_interval
 from deit.evaluation.throughput import device_name, throughput
 from deit.evaluation.tokens import token_cosines
 from deit.models.students import Student
-from deit.training.folder import RunFolder, is_rank_zero, write_atomically
+from deit.training.folder import RunFolder, is_rank_zero
 from deit.training.modules import StudentModule
 
 log = logging.getLogger(__name__)
@@ -83,7 +84,7 @@ class Closing(Callback):
                 self.facts["test"] = test_facts(classes, heads.chosen_head(module.student.two_heads, module.fusion))
             file = io.BytesIO()
             np.savez_compressed(file, **classes)  # pyright: ignore[reportArgumentType] - no name is allow_pickle
-            write_atomically(self.run.path / PREDICTIONS, file.getvalue())
+            write_listed(self.run.path / PREDICTIONS, file.getvalue())
 
     def _token_cosine(self, trainer: Trainer, student: Student, device: torch.device) -> list[float]:
         """Mean over a sample of the test images, layer by layer; each device takes its share of them."""

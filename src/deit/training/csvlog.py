@@ -2,6 +2,7 @@
 
 import csv
 import io
+import logging
 from argparse import Namespace
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,7 +11,9 @@ from lightning.pytorch.loggers.logger import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from deit.config.errors import ConfigError, printable
-from deit.training.folder import write_atomically
+from deit.config.sealed import refuse_unlisted, write_listed
+
+log = logging.getLogger(__name__)
 
 Row = dict[str, str]
 
@@ -43,8 +46,13 @@ class MetricsFile(Logger):
         Raises:
             ConfigError: if they are damaged.
         """
-        if step and self.path.is_file():
+        if step and not self.path.is_file():
+            log.warning(
+                f"{self.path} is missing: the rows before step {step} are lost; the run is as it would have been"
+            )
+        elif step:
             try:
+                refuse_unlisted(self.path, self.path.read_bytes())
                 self._read(step)
             except (ValueError, KeyError, TypeError, csv.Error) as error:
                 raise ConfigError(
@@ -80,4 +88,4 @@ class MetricsFile(Logger):
         writer = csv.DictWriter(text, self.columns, restval="")
         writer.writeheader()
         writer.writerows(self.rows)
-        write_atomically(self.path, text.getvalue())
+        write_listed(self.path, text.getvalue())

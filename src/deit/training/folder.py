@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import platform
 import sys
 import time
@@ -16,9 +15,10 @@ import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
 from deit.config import compose, ledger, revision
-from deit.config.errors import ConfigError, RunError, written
+from deit.config.errors import ConfigError, RunError
 from deit.config.holding import held
 from deit.config.schema import Config
+from deit.config.sealed import record_text, write_atomically, write_listed
 from deit.data.identity import Identity, digest_of
 
 log = logging.getLogger(__name__)
@@ -27,24 +27,6 @@ SCHEMA = 1
 SHOWN = 12  # settings that differ, which a message names
 LOCK, DATA, CHECKPOINTS, METRICS = ".lock", "data.json", "checkpoints", "metrics.csv"
 RECORDED_VERSIONS = ("torch", "torchvision", "timm", "lightning", "hydra-core", "numpy", "pillow")
-
-
-def write_atomically(path: Path, content: str | bytes) -> None:
-    """Replace ``path`` by ``content`` so that a reader, or a crash, sees the old file or the new one.
-
-    Raises:
-        RunError: naming it, if the disk does not take it.
-    """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    with written(path, "it is as it was before"):
-        try:
-            with temporary.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
 
 def is_rank_zero() -> bool:
@@ -102,7 +84,7 @@ class RunFolder:
             self.checkpoints.mkdir(parents=True, exist_ok=True)
             if is_anew:
                 self._forget()
-            write_atomically(path / "config.yaml", text)
+            write_listed(path / "config.yaml", text)
             if identity is not None and read_identity(path) != identity:
                 write_atomically(path / DATA, json.dumps(identity) + "\n")
             self._write()
@@ -155,7 +137,7 @@ class RunFolder:
 
     @rank_zero_only
     def _write(self) -> None:
-        write_atomically(self.path / "run.json", json.dumps(self.record, indent=2) + "\n")
+        write_atomically(self.path / "run.json", record_text(self.record))
 
 
 def finished(folder: Path, *configs: Config) -> dict[str, float] | None:
