@@ -3,6 +3,7 @@
 What is read is identical, or recovered with a warning, or refused by an error that names the file or its folder.
 """
 
+import os
 import random
 import shutil
 from collections import Counter
@@ -98,7 +99,12 @@ def alike(one: object, other: object) -> bool:
 
 
 @pytest.fixture
-def matrix(caplog: pytest.LogCaptureFixture, record_property: Callable[[str, object], None]) -> Iterator[Matrix]:
+def matrix(
+    caplog: pytest.LogCaptureFixture,
+    record_property: Callable[[str, object], None],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Matrix]:
+    monkeypatch.setattr(os, "fsync", lambda number: None)  # which takes most of the time, and is of no effect here
     filled = Matrix(caplog)
     yield filled
     for (damage, outcome), count in filled.outcomes.items():
