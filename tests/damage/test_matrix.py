@@ -144,6 +144,7 @@ def test_what_is_reported_of_a_run(run: Path, matrix: Matrix) -> None:
     assert matrix.outcomes["zeroed", REFUSED] == 5, "run.json, config.yaml, metrics.csv, predictions.npz, checksums"
 
 
+@pytest.mark.slow
 def test_what_a_run_goes_on_with(run: Path, matrix: Matrix, config: Callable[..., Config]) -> None:
     """Rows of its metrics, and whether its record is of the same configuration."""
 

@@ -19,7 +19,6 @@ from deit.config.holding import held
 
 FROZEN = ".preflight"  # folder in a sweep's: each job's configuration as it was checked
 RECORD = "run.json"
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)  # safe as the other, and ten times faster
 MOST_FROZEN = 100_000  # jobs of a sweep; a file with a larger number is none of ours
 MOST_KEYS = 5  # that are named of one job
 MOST_JOBS = 20  # that are named of a grid
@@ -94,7 +93,8 @@ def kept_text(file: Path) -> str | None:
     """Return a configuration as it was kept; None if it is missing or corrupt."""
     try:
         text = sealed.read_text(file)
-        return text if isinstance(yaml.load(text, _LOADER), dict) else None
+        content = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # safe, and ten times faster
+        return text if isinstance(content, dict) else None
     except (OSError, ValueError, RecursionError, yaml.YAMLError):
         return None
 
