@@ -10,7 +10,7 @@ python src/bank.py list
 import hydra
 from omegaconf import DictConfig
 
-from deit.config import command_line, compose
+from deit.config import command_line, compose, processes
 from deit.launch.own_data import settled
 
 compose.register()
@@ -21,6 +21,7 @@ action = command_line.take_action(ACTIONS, __doc__)
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(raw: DictConfig) -> float:
     config = compose.resolve(settled(raw))
+    processes.limit_threads(config.trainer.threads)
     from deit.training.bank_actions import work  # torch is imported only once work really starts
 
     return work(action, config)

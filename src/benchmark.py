@@ -12,7 +12,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from deit.benchmark import request
-from deit.config import command_line, compose, preflight
+from deit.config import command_line, compose, preflight, processes
 
 compose.register()
 asked = request.taken(__doc__)
@@ -21,6 +21,7 @@ asked = request.taken(__doc__)
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(raw: DictConfig) -> float:
     config = compose.resolve(raw)
+    processes.limit_threads(config.trainer.threads)
     from deit.benchmark.work import work  # torch is imported only once work really starts
 
     return work(asked, config, preflight.typed_overrides(HydraConfig.get()))

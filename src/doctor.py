@@ -12,7 +12,7 @@ Exit status: 0 if no problem was found, 1 if one was, 2 for wrong input.
 import hydra
 from omegaconf import DictConfig
 
-from deit.config import command_line, compose
+from deit.config import command_line, compose, processes
 from deit.doctor import request
 from deit.launch.own_data import settled
 
@@ -23,6 +23,8 @@ asked = request.taken(__doc__)
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(raw: DictConfig) -> None:
     config = compose.resolve(settled(raw, measures=False))
+    config = compose.resolve(settled(raw))
+    processes.limit_threads(config.trainer.threads)
     from deit.doctor.work import work  # torch is imported only by the checks that need it
 
     raise SystemExit(work(asked, config))

@@ -17,7 +17,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from deit.assessment import request
-from deit.config import command_line, compose, preflight
+from deit.config import command_line, compose, preflight, processes
 
 compose.register()
 typed = sys.argv[1:]
@@ -27,6 +27,7 @@ asked = request.taken(__doc__)
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(raw: DictConfig) -> None:
     config, overrides = compose.resolve(raw, trains=False), preflight.typed_overrides(HydraConfig.get())
+    processes.limit_threads(config.trainer.threads)
     from deit.assessment.work import evaluate  # torch is imported only once something is evaluated
     from deit.report.evaluations import write
 

@@ -11,8 +11,9 @@ import hydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from deit.config import command_line, compose, preflight
+from deit.config import command_line, compose, preflight, processes
 from deit.launch.own_data import settled
+from deit.launch.process import isolated_job
 
 compose.register()
 
@@ -22,13 +23,13 @@ def main(raw: DictConfig) -> float:
     preflight.refuse_drift(raw)
     config = compose.resolve(settled(raw))
     if config.plan:
+        processes.limit_threads(config.trainer.threads)
         from deit.training.plan import show
 
         return show(config)
-    from deit.launch.process import isolated_job  # torch is imported only once a run really starts
-    from deit.training.run import train
+    with isolated_job(threads=config.trainer.threads):
+        from deit.training.run import train  # torch is imported only once a run really starts
 
-    with isolated_job():
         return train(config, Path(HydraConfig.get().runtime.output_dir), preflight.typed_overrides(HydraConfig.get()))
 
 

@@ -15,7 +15,7 @@ from deit.config.arguments import quoted
 from deit.config.compose import register, typed
 from deit.config.schema import Config
 
-pytest_plugins = ["left_runs", "in_process", "small_disk", "small_networks"]
+pytest_plugins = ["left_runs", "in_process", "small_disk", "small_networks", "thread_counts"]
 ROOT = Path(__file__).parent.parent
 
 

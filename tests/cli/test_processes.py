@@ -1,6 +1,7 @@
 """Processes of a run that other programs start, and what is refused before they do."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 from test_runs import TINY
 
 from conftest import ROOT, Outcome
+from thread_counts import ThreadCounts
 
 STARTED_BY_TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2", "RANK": "0", "LOCAL_RANK": "0"}
 OF_THE_PAGE = re.findall(r"^torchrun .*$", (ROOT / "docs/sweeps.md").read_text(), re.M)
@@ -58,6 +60,9 @@ def test_what_cannot_be_submitted_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
+THREE = [3, "3", "3"]  # threads in a step, and the variables that say so; neither the machine's cores nor one
+
+
 def one_process_writes(run: Path) -> None:
     assert json.loads((run / "run.json").read_text())["status"] == "done"
     assert [path.name for path in run.glob("*.log")] == ["train.log"]
@@ -67,13 +72,14 @@ def one_process_writes(run: Path) -> None:
 
 
 @pytest.mark.slow
-def test_torchrun_starts_a_run(tmp_path: Path) -> None:
+def test_torchrun_starts_a_run(tmp_path: Path, thread_counts: ThreadCounts) -> None:
     (line,) = OF_THE_PAGE
     typed = shlex.split(line.replace("src/train.py", str(ROOT / "src/train.py")))[1:]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", *typed]
     done = subprocess.run(
-        [*command, *TINY, "trainer.accelerator=cpu", "distill=none"],
+        [*command, *TINY, "trainer.accelerator=cpu", "distill=none", "trainer.threads=3"],
         cwd=tmp_path,
+        env=os.environ | thread_counts.environment,
         capture_output=True,
         text=True,
         timeout=300,
@@ -81,20 +87,29 @@ def test_torchrun_starts_a_run(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stderr
     one_process_writes(tmp_path / "logs/runs/two")
+    assert thread_counts.read() == [THREE, THREE]
 
 
 @pytest.mark.slow
-def test_lightning_starts_a_run(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
-    outcome = deit_train(*TINY, *TWO, "distill=none", "hydra.run.dir=out")
+def test_lightning_starts_a_run(
+    deit_train: Callable[..., Outcome], tmp_path: Path, thread_counts: ThreadCounts
+) -> None:
+    given = ("distill=none", "trainer.threads=3", "hydra.run.dir=out")
+    outcome = deit_train(*TINY, *TWO, *given, **thread_counts.environment)
     assert outcome.status == 0, outcome.said
     one_process_writes(tmp_path / "out")
+    assert thread_counts.read() == [THREE, THREE]
 
 
 @pytest.mark.slow
-def test_submitit_starts_the_jobs_of_a_sweep(deit_train: Callable[..., Outcome], tmp_path: Path) -> None:
+def test_submitit_starts_the_jobs_of_a_sweep(
+    deit_train: Callable[..., Outcome], tmp_path: Path, thread_counts: ThreadCounts
+) -> None:
     settings = (*TINY, "distill=none", "trainer.accelerator=cpu", "resources=submitit_local", "resources.jobs=2")
-    outcome = deit_train(*settings, "resources.tasks_per_node=2", "seed=0,1", "-m", "hydra.sweep.dir=sweep")
+    given = ("resources.tasks_per_node=2", "seed=0,1", "trainer.threads=3", "-m", "hydra.sweep.dir=sweep")
+    outcome = deit_train(*settings, *given, **thread_counts.environment)
     assert outcome.status == 0, outcome.said
     for number in range(2):
         one_process_writes(tmp_path / f"sweep/{number}")
     assert len(list((tmp_path / "sweep/.submitit").glob("*/*_result.pkl"))) == 4, "two jobs of two processes"
+    assert thread_counts.read() == [THREE] * 4

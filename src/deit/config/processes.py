@@ -1,4 +1,4 @@
-"""The processes of one run that something other than Lightning started: torchrun, or SLURM's srun."""
+"""Processes of one run: their ranks, their CPU threads, and what torchrun or SLURM's srun started."""
 
 import os
 from collections.abc import Iterator
@@ -11,6 +11,18 @@ RANKS = (
     "SLURM_PROCID",
     "LOCAL_RANK",
 )  # torchrun and submitit say the first, srun the second, Lightning the last
+
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Environment variables from which PyTorch, its libraries and Lightning read the number of CPU threads."""
+
+
+def limit_threads(threads: int | None) -> None:
+    """Set the CPU threads of this process and of those that it starts; call it before torch is imported.
+
+    threads: ``trainer.threads``; None leaves the environment as it is.
+    """
+    if threads is not None:
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
 
 
 def rank() -> int:

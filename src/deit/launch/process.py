@@ -1,4 +1,4 @@
-"""One job, one process group: what a job changes in its process is undone before the next one starts."""
+"""Isolation of a job: what it changes in its process is undone before the next job starts. Imports no torch."""
 
 import gc
 import os
@@ -9,15 +9,18 @@ from typing import cast
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict, read_write
-from torch import distributed
 
+from deit.config import processes
 from deit.config.arguments import config_flags
 from deit.config.preflight import is_multirun, typed_overrides
 
 
 @contextmanager
-def isolated_job() -> Iterator[None]:
-    """Let Lightning start this job's further processes, and leave no trace of them.
+def isolated_job(*, threads: int | None) -> Iterator[None]:
+    """Limit the CPU threads of a job, let Lightning start its further processes, and leave no trace of them.
+
+    threads: ``trainer.threads``. The environment has them before torch is imported, and Lightning, which would set the
+    cores of the machine divided by the processes of one job, respects it.
 
     Lightning's DDP starts ranks by running ``sys.argv`` again. In a sweep that would be the whole sweep,
     so for the time of the job the command line is this job's own, into this job's folder. The ranks,
@@ -26,16 +29,22 @@ def isolated_job() -> Iterator[None]:
     """
     argv, environment = list(sys.argv), dict(os.environ)
     gc.collect()  # networks, data workers and files of the job before, which Lightning's parts hold in circles
+    processes.limit_threads(threads)
     try:
         if is_multirun():
             _describe_as_single_run()
         yield
     finally:
-        if distributed.is_available() and distributed.is_initialized():
-            distributed.destroy_process_group()
+        _close_process_group()
         sys.argv[:] = argv
         os.environ.clear()
         os.environ.update(environment)
+
+
+def _close_process_group() -> None:
+    distributed = sys.modules.get("torch.distributed")
+    if distributed is not None and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def _describe_as_single_run() -> None:

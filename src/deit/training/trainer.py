@@ -1,14 +1,15 @@
 """Lightning's Trainer as the configuration asks for it."""
 
+import os
 import subprocess
 import warnings
 
 import torch
 from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
-from lightning.pytorch import Callback, Trainer
+from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.loggers import Logger
-from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy, Strategy
+from lightning.pytorch.strategies import Strategy
 from timm.models.vision_transformer import Block
 
 from deit.config.errors import ConfigError, invalid
@@ -22,8 +23,10 @@ from deit.training.finite import FiniteLoss
 from deit.training.folder import RunFolder
 from deit.training.patience import Patience
 from deit.training.preemption import Signals
+from deit.training.rendezvous import DDP, FSDP
 
 PATIENCE = 10.0  # seconds that the ranks of a stopped run have to end by themselves
+FIRST_PORT, NUM_PORTS = 15_000, 10_000  # below those that Linux gives to outgoing connections
 
 # What Lightning warns of and we know: workers are data.workers' business, nothing is logged by the step, averages are
 # synchronised before they are logged, a cluster need not be used, our loader begins where the trainer stands, a folder
@@ -61,7 +64,25 @@ def slurm() -> list[SLURMEnvironment]:
     """SLURM's processes, where it started this one, without Lightning's requeueing: submitit requeues a job, once."""
     if TorchElasticEnvironment.detect() or not SLURMEnvironment.detect():
         return []
+    job, step = (int(os.environ.get(name, 0)) for name in ("SLURM_JOB_ID", "SLURM_STEP_ID"))
+    port = FIRST_PORT + (job + 997 * step) % NUM_PORTS  # Lightning's is the same for all steps of a job
+    os.environ.setdefault("MASTER_PORT", str(port))
     return [SLURMEnvironment(auto_requeue=False)]
+
+
+class Threads(Callback):
+    """Sets PyTorch's CPU threads after the strategy, whose launcher may have set them to the machine's cores.
+
+    Args:
+        threads: ``trainer.threads``; None leaves them.
+    """
+
+    def __init__(self, threads: int | None) -> None:
+        self.threads = threads
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self.threads is not None:
+            torch.set_num_threads(self.threads)
 
 
 def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
@@ -73,7 +94,7 @@ def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
         plugins=[*slurm()],
         precision=settings.precision,  # pyright: ignore[reportArgumentType] - checked against Lightning's names
         max_epochs=epochs,
-        callbacks=callbacks,
+        callbacks=[*callbacks, Threads(settings.threads)],
         logger=loggers,
         enable_checkpointing=False,
         enable_model_summary=False,
@@ -104,6 +125,7 @@ def run_trainer(
         limit_test_batches=settings.limit_batches,
         callbacks=[
             *callbacks,
+            Threads(settings.threads),
             *extra,
             FiniteLoss(config, run.checkpoints),
             *([] if settings.patience is None else [Patience(settings.patience)]),
@@ -120,11 +142,13 @@ def run_trainer(
 
 
 def _strategy(settings: Settings) -> str | Strategy:
+    if settings.world_size == 1:
+        return "auto"  # one device needs no process group, whose ranks might not find each other
     if settings.strategy == "ddp":
         # Devices may evaluate different numbers of batches, so no forward pass may wait for another's buffers.
-        return DDPStrategy(broadcast_buffers=False, gradient_as_bucket_view=True)
+        return DDP(broadcast_buffers=False, gradient_as_bucket_view=True)
     if settings.strategy == "fsdp":
-        return FSDPStrategy(auto_wrap_policy={Block}, state_dict_type="full")
+        return FSDP(auto_wrap_policy={Block}, state_dict_type="full")
     return "auto"
 
 
