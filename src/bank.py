@@ -1,4 +1,4 @@
-"""A teacher's answers, stored once and replayed by every student: distill.bank=auto|replay.
+__doc__ = """A teacher's answers, stored once and replayed by every student: distill.bank=auto|replay.
 
 python src/bank.py build distill=hard teacher=regnety_160                          # any setting of src/train.py
 python src/bank.py build distill=hard distill.bank_part=1/4,2/4,3/4,4/4 -m         # four shares of the epochs

@@ -1,4 +1,4 @@
-"""How fast this machine does the parts of a run, each beside what it is to be compared with.
+__doc__ = """How fast this machine does the parts of a run, each beside what it is to be compared with.
 
 python src/benchmark.py what=step scale=paper teacher.source=random   # any setting of src/train.py
 python src/benchmark.py what=data,overhead rounds=9 seconds=2         # how often, and how long each in a round

@@ -1,4 +1,4 @@
-"""Checks what a run needs before it starts: a verdict a line, and what to type where something is wrong.
+__doc__ = """Checks what a run needs before it starts: a verdict a line, and what to type where something is wrong.
 
 python src/doctor.py                                               # the installation and what the defaults name
 python src/doctor.py data=folder data.root=photos distill=none     # any setting of src/train.py

@@ -1,4 +1,4 @@
-"""Evaluates checkpoints head by head: accuracy, calibration, confusion, and who decides differently from whom.
+__doc__ = """Evaluates checkpoints head by head: accuracy, calibration, confusion, and disagreement between networks.
 
 python src/evaluate.py checkpoint=logs/runs/<run>                          # the test split of its own data
 python src/evaluate.py checkpoint=logs/runs/<one>,logs/runs/<other>        # compared image by image

@@ -60,7 +60,11 @@ def test_what_cannot_be_submitted_is_refused(
     assert list(tmp_path.iterdir()) == []
 
 
-THREE = [3, "3", "3"]  # threads in a step, and the variables that say so; neither the machine's cores nor one
+THREADS = (
+    "trainer.threads=3",
+    "trainer.limit_batches=2",
+)  # neither the cores nor one; few steps, which fight for cores
+THREE = [3, "3", "3"]  # threads in a step, and the variables that say so
 
 
 def one_process_writes(run: Path) -> None:
@@ -77,7 +81,7 @@ def test_torchrun_starts_a_run(tmp_path: Path, thread_counts: ThreadCounts) -> N
     typed = shlex.split(line.replace("src/train.py", str(ROOT / "src/train.py")))[1:]
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", *typed]
     done = subprocess.run(
-        [*command, *TINY, "trainer.accelerator=cpu", "distill=none", "trainer.threads=3"],
+        [*command, *TINY, "trainer.accelerator=cpu", "distill=none", *THREADS],
         cwd=tmp_path,
         env=os.environ | thread_counts.environment,
         capture_output=True,
@@ -94,7 +98,7 @@ def test_torchrun_starts_a_run(tmp_path: Path, thread_counts: ThreadCounts) -> N
 def test_lightning_starts_a_run(
     deit_train: Callable[..., Outcome], tmp_path: Path, thread_counts: ThreadCounts
 ) -> None:
-    given = ("distill=none", "trainer.threads=3", "hydra.run.dir=out")
+    given = ("distill=none", *THREADS, "hydra.run.dir=out")
     outcome = deit_train(*TINY, *TWO, *given, **thread_counts.environment)
     assert outcome.status == 0, outcome.said
     one_process_writes(tmp_path / "out")
@@ -106,7 +110,7 @@ def test_submitit_starts_the_jobs_of_a_sweep(
     deit_train: Callable[..., Outcome], tmp_path: Path, thread_counts: ThreadCounts
 ) -> None:
     settings = (*TINY, "distill=none", "trainer.accelerator=cpu", "resources=submitit_local", "resources.jobs=2")
-    given = ("resources.tasks_per_node=2", "seed=0,1", "trainer.threads=3", "-m", "hydra.sweep.dir=sweep")
+    given = ("resources.tasks_per_node=2", "seed=0,1", *THREADS, "-m", "hydra.sweep.dir=sweep")
     outcome = deit_train(*settings, *given, **thread_counts.environment)
     assert outcome.status == 0, outcome.said
     for number in range(2):

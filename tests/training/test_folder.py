@@ -1,6 +1,7 @@
 """run.json tells the truth from the first moment to the last."""
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from deit.config.compose import fingerprint
 from deit.config.errors import ConfigError
 from deit.config.schema import Config
 from deit.training.folder import RunFolder, write_atomically
+from deit.training.preemption import Preempted
 
 
 def record(folder: Path) -> dict:
@@ -27,13 +29,22 @@ def test_the_record_follows_the_run(config: Callable[..., Config], tmp_path: Pat
     assert (after["status"], after["metrics"], after["test_split"]) == ("done", {"test/acc1": 97.0}, "val")
 
 
+@pytest.mark.parametrize("error", [SystemExit(1), BrokenPipeError(), KeyboardInterrupt()])
+def test_a_run_that_is_done_stays_done(config: Callable[..., Config], tmp_path: Path, error: BaseException) -> None:
+    run = RunFolder(tmp_path / "run", config(), [])
+    run.done({"test/acc1": 97.0}, {"fit_s": 1.0})
+    run.stopped(error)  # while its table is printed
+    assert (record(run.path)["status"], record(run.path)["error"]) == ("done", None)
+
+
 @pytest.mark.parametrize(
     ("error", "status", "said"),
     [
         (ValueError("broken"), "failed", "ValueError: broken"),
         (ConfigError("wrong"), "failed", "ConfigError: wrong"),
         (KeyboardInterrupt(), "preempted", None),
-        (SystemExit(1), "preempted", None),
+        (Preempted(signal.SIGHUP), "preempted", None),
+        (SystemExit(1), "failed", "SystemExit: 1"),  # a library that ends the process was not asked to
     ],
 )
 def test_why_a_run_ended_is_recorded(

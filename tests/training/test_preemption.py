@@ -1,5 +1,6 @@
 """Signals as a run hears them."""
 
+import errno
 import os
 import signal
 
@@ -50,3 +51,27 @@ def test_after_ctrl_c_a_second_one_is_the_systems_to_answer() -> None:
 
 def test_another_rank_ends_without_a_status_that_would_look_like_a_crash() -> None:
     assert Preempted(signal.SIGTERM, speaks=False).code == 0
+
+
+def test_a_terminal_that_is_closed_is_a_signal_like_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> int:
+        raise OSError(errno.EIO, "the terminal is gone")
+
+    with watched() as signals:
+        signals.deferred = True
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "write", refuse)
+            ring(signal.SIGHUP)
+        assert signals.received == signal.SIGHUP
+
+
+def test_nohup_is_obeyed() -> None:
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with watched() as signals:
+            signals.install()
+            ring(signal.SIGHUP)
+            assert signals.received == 0
+        assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGHUP, before)

@@ -23,8 +23,9 @@ from deit.assessment.sets import ImageSet, open_sets
 from deit.assessment.subjects import Subject, own_config, read_subjects, refuse_other_images, refuse_other_turns
 from deit.config.errors import RunError, printable
 from deit.config.execution import Trainer
-from deit.config.file_names import shortened, slug, vacant
+from deit.config.file_names import shortened, slug
 from deit.config.material import DataKind
+from deit.config.new_folders import claim
 from deit.config.schema import Config
 from deit.training.folder import environment, write_atomically
 from deit.training.trainer import refuse_missing_devices
@@ -173,7 +174,7 @@ def _folder(request: Request, subjects: Sequence[Subject]) -> Path:
     if len(request.checkpoint) == 1 and (run / "run.json").is_file():
         return run / "evaluation" if request.overwrite else vacant(run / "evaluation")
     name = slug("_".join(dict.fromkeys(Path(one.trained.name).name for one in subjects)))
-    return vacant(Path("logs/evaluations") / shortened(f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}"))
+    return claim(Path("logs/evaluations") / shortened(f"{time.strftime('%Y-%m-%d_%H-%M-%S')}_{name}"))
 
 
 def _write(

@@ -75,6 +75,12 @@ def quoted(argument: str) -> str:
     return f"{key}='{value}'" if _FOREIGN.search(value) and not _GRAMMAR.search(value) else argument
 
 
+def in_grammar(folder: Path) -> str:
+    """A folder as Hydra's grammar wants it after ``=``."""
+    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
+    return f"'{quoted}'"
+
+
 def problems(arguments: Sequence[str]) -> Iterator[str]:
     """Yield what of a command line Hydra would not understand, or not as it is meant."""
     waiting = list(arguments)

@@ -10,7 +10,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.errors import HydraException
 from omegaconf.errors import OmegaConfBaseException
 
-from deit.config import every_mistake, processes, yaml_files
+from deit.config import every_mistake, processes, streams, yaml_files
 from deit.config.arguments import arranged, config_flags, problems
 from deit.config.errors import FULL, ConfigError, RunError, nearest, printable
 from deit.config.mistakes import explain
@@ -28,6 +28,7 @@ def asks_for_plan(arguments: list[str]) -> bool:
 
 def take_action(actions: Sequence[str], usage: str | None) -> str:
     """The word that the command line begins with, taken off it; without one of ``actions`` the program ends."""
+    streams.keep_open()
     if len(sys.argv) > 1 and sys.argv[1] in actions:
         return sys.argv.pop(1)
     _answer_help(sys.argv[1:2], usage)
@@ -39,6 +40,7 @@ def take_action(actions: Sequence[str], usage: str | None) -> str:
 
 def take_words(names: Sequence[str], usage: str | None) -> dict[str, str]:
     """What is given as ``name=value`` for one of ``names``, taken off the command line: values by name."""
+    streams.keep_open()
     _answer_help(sys.argv[1:], usage)
     pairs = [argument.partition("=") for argument in sys.argv[1:]]
     if doubles := [name for name in names if [one for one, *_ in pairs].count(name) > 1]:
@@ -86,6 +88,7 @@ def run(application: Callable[[], object], *, leaves_folder: bool = True) -> Non
     `RunError`, with exit status 1. Anything else is a fault of the program or of the world and keeps
     its traceback, with exit status 1.
     """
+    streams.keep_open()
     # Hydra prints errors itself and exits with 1, unless it is asked for full ones: then they arrive here.
     os.environ["HYDRA_FULL_ERROR"] = "1"
     silent = list(SILENT) if processes.rank() else []  # train.log is the first process's to write

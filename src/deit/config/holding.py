@@ -1,6 +1,5 @@
 """Folders in which one process works at a time; who comes second is refused, and does not wait."""
 
-import fcntl
 from pathlib import Path
 from typing import TextIO
 
@@ -15,6 +14,8 @@ def held(lock: Path, *, what: str, another: str) -> TextIO:
     Raises:
         ConfigError: if another process has it.
     """
+    import fcntl  # Windows has none, and needs none to answer --help
+
     lock.parent.mkdir(parents=True, exist_ok=True)
     file = lock.open("a", encoding="utf-8")
     try:

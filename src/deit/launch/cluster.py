@@ -25,10 +25,11 @@ from submitit.slurm.slurm import SlurmJob
 
 import deit
 from deit.config import ledger, sealed
+from deit.config.arguments import in_grammar
 from deit.config.errors import ConfigError
 from deit.config.resources import Resources
 from deit.launch.job import Job
-from deit.launch.queue import LOG, PATIENCE, in_grammar, last_line, say
+from deit.launch.queue import LOG, PATIENCE, last_line, say
 from deit.launch.results import Results
 
 log = logging.getLogger(__name__)

@@ -2,9 +2,11 @@
 
 import gc
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import cast
 
 from hydra.core.hydra_config import HydraConfig
@@ -12,7 +14,8 @@ from omegaconf import DictConfig, open_dict, read_write
 
 from deit.config import processes
 from deit.config.arguments import config_flags
-from deit.config.preflight import is_multirun, typed_overrides
+from deit.config.preflight import frozen_run, is_multirun, typed_overrides
+from deit.training.preemption import Preempted
 
 
 @contextmanager
@@ -34,11 +37,26 @@ def isolated_job(*, threads: int | None) -> Iterator[None]:
         if is_multirun():
             _describe_as_single_run()
         yield
+    except (KeyboardInterrupt, Preempted):
+        _print_how_to_resume()
+        raise
     finally:
         _close_process_group()
         sys.argv[:] = argv
         os.environ.clear()
         os.environ.update(environment)
+
+
+def _print_how_to_resume() -> None:
+    """Print the command that resumes an interrupted run; a sweep prints its own."""
+    folder = HydraConfig.get().run.dir
+    if processes.rank() or is_multirun() or frozen_run(Path(folder)).is_file():
+        return
+    typed = [argument for argument in sys.orig_argv if argument != "resume=never"]
+    if not any(argument.startswith("hydra.run.dir=") for argument in typed):
+        typed.append(f"hydra.run.dir={folder}")
+    command = "the same command" if processes.started()[0] else shlex.join(typed)
+    sys.stderr.write(f"interrupted; resume with: {command}\n")
 
 
 def _close_process_group() -> None:

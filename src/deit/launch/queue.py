@@ -77,12 +77,6 @@ def last_line(file: Path, *, but: tuple[str, ...] = ()) -> str:
     return next((line.strip() for line in reversed(lines) if line.strip() and not line.startswith(but)), "")
 
 
-def in_grammar(folder: Path) -> str:
-    """A folder as Hydra's grammar wants it after ``=``."""
-    quoted = str(folder).replace("\\", "\\\\").replace("'", "\\'")
-    return f"'{quoted}'"
-
-
 def say(line: str) -> None:
     sys.stdout.write(f"{line}\n")
     sys.stdout.flush()

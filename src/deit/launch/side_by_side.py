@@ -10,7 +10,8 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 
 from deit.config import ledger
-from deit.launch.queue import LOG, PATIENCE, in_grammar, last_line
+from deit.config.arguments import in_grammar
+from deit.launch.queue import LOG, PATIENCE, last_line
 from deit.launch.results import Results
 
 DIES_WITH_PARENT = 1  # Linux's PR_SET_PDEATHSIG

@@ -13,8 +13,8 @@ from hydra.core.utils import JobReturn, JobStatus
 from hydra.experimental.callback import Callback
 from omegaconf import DictConfig
 
-from deit.config import cells, ledger, preflight, processes
-from deit.config.arguments import config_flags
+from deit.config import cells, ledger, new_folders, preflight, processes
+from deit.config.arguments import config_flags, in_grammar
 from deit.config.compose import typed
 from deit.config.errors import ConfigError, RunError
 from deit.config.ledger import State
@@ -22,7 +22,7 @@ from deit.config.preflight import Grid, refuse
 from deit.config.resources import HERE, SUBMITIT_SLURM, Resources
 from deit.config.schema import Config
 from deit.launch import own_data
-from deit.launch.queue import Place, in_grammar, run_all
+from deit.launch.queue import Place, run_all, say
 from deit.launch.results import Results
 from deit.launch.side_by_side import SideBySide, num_cores
 from deit.training.preemption import watched
@@ -49,6 +49,8 @@ class Sweep(Callback):
             if config.resources.jobs != 1:
                 preflight.say([f"{name}: a single run has nothing beside it; -m makes a sweep"])
             _refuse_missing_devices([typed(config)])
+            if (folder := new_folders.claim_for(config, "run")) is not None:
+                say(f"run folder: {folder}")
 
     def on_multirun_start(self, config: DictConfig, **kwargs: object) -> None:
         with preflight.own_errors_end_the_program():
@@ -75,7 +77,7 @@ class Sweep(Callback):
 
             show(sweep, grid.jobs, configs)
             raise SystemExit(0)
-        fix_folder(config)
+        sweep = fix_folder(config)
         _held.append(ledger.hold(sweep))
         added = ledger.refuse_another_grid(sweep, texts, grid.jobs)
         preflight.say(ledger.lost(sweep))
@@ -127,11 +129,12 @@ def _refuse_missing_devices(configs: Sequence[Config]) -> None:
         refuse_missing_devices(config)
 
 
-def fix_folder(config: DictConfig) -> None:
-    """Give every job of a sweep the folder of the sweep: its name may depend on settings that vary."""
-    folder = str(config.hydra.sweep.dir)
-    config.hydra.sweep.dir = folder
-    config.hydra.overrides.hydra.append(f"hydra.sweep.dir={in_grammar(Path(folder))}")  # Hydra composes jobs from it
+def fix_folder(config: DictConfig) -> Path:
+    """Give every job of a sweep the folder of the sweep: its name may depend on settings that vary, and be taken."""
+    folder = new_folders.claim_for(config, "sweep") or Path(config.hydra.sweep.dir)
+    config.hydra.sweep.dir = str(folder)
+    config.hydra.overrides.hydra.append(f"hydra.sweep.dir={in_grammar(folder)}")  # Hydra composes jobs from it
+    return folder
 
 
 def _place(config: DictConfig, results: Results, resources: Resources) -> tuple[Place, int | None]:

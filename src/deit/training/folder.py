@@ -20,6 +20,7 @@ from deit.config.holding import held
 from deit.config.schema import Config
 from deit.config.sealed import record_text, write_atomically, write_listed
 from deit.data.identity import Identity, digest_of
+from deit.training.preemption import Preempted
 
 log = logging.getLogger(__name__)
 
@@ -108,8 +109,10 @@ class RunFolder:
         self._write()
 
     def stopped(self, error: BaseException) -> None:
-        """Record why the run ended early: ``preempted`` by a signal, else ``failed``."""
-        preempted = isinstance(error, (KeyboardInterrupt, SystemExit))
+        """Record why the run ended early: ``preempted`` by a signal, else ``failed``; a run that is done stays done."""
+        if self.record["status"] == "done":
+            return
+        preempted = isinstance(error, (KeyboardInterrupt, Preempted))
         said = f"{type(error).__name__}: {error}"
         self.record.update(status="preempted" if preempted else "failed", error=None if preempted else said)
         try:

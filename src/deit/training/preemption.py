@@ -4,11 +4,12 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from types import FrameType
 
-SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2)
-"""What schedulers and people end a run with: SLURM's warning before a time limit is one of the last two."""
+NAMES = ("SIGTERM", "SIGINT", "SIGHUP", "SIGUSR1", "SIGUSR2")
+SIGNALS = tuple(signal.Signals[name] for name in NAMES if hasattr(signal, name))  # Windows has the first two
+"""Signals that end a run: a scheduler's, the keyboard's, a closed terminal's, and SLURM's before a time limit."""
 
 TEMPORARY = 75  # EX_TEMPFAIL of sysexits.h: not done, to be started again
 INTERRUPTED = 128 + signal.SIGINT  # as shells tell that a person pressed Ctrl-C
@@ -45,7 +46,8 @@ class Signals:
         """Answer all of `SIGNALS`; again after others, such as Lightning, have put their own answers there."""
         if threading.current_thread() is threading.main_thread():
             for number in SIGNALS:
-                signal.signal(number, self._note)
+                if not is_ignored(number):
+                    signal.signal(number, self._note)
 
     def refuse_further(self) -> None:
         """Stop deferring; end the run if a signal has arrived meanwhile.
@@ -68,7 +70,13 @@ class Signals:
         name = signal.Signals(number).name
         more = "; again to end at once" if number == signal.SIGINT else ""
         # Not through logging or print, whose buffers the interrupted code may be in the middle of.
-        os.write(2, f"\n{name}: a checkpoint follows at the end of this step{more}\n".encode())
+        with suppress(OSError):  # the terminal may be gone
+            os.write(2, f"\n{name}: a checkpoint follows at the end of this step{more}\n".encode())
+
+
+def is_ignored(number: int) -> bool:
+    """Return True for SIGHUP under nohup, which lets a run outlast the terminal."""
+    return signal.Signals(number).name == "SIGHUP" and signal.getsignal(number) is signal.SIG_IGN
 
 
 @contextmanager
