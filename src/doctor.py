@@ -1,4 +1,14 @@
-__doc__ = """Checks what a run needs before it starts: a verdict a line, and what to type where something is wrong.
+"""Checks what a run needs before it starts: a verdict a line, and what to type where something is wrong."""
+
+import hydra
+from omegaconf import DictConfig
+
+from deit.config import command_line, compose, processes
+from deit.doctor import request
+from deit.launch.own_data import settled
+
+USAGE = """\
+Checks what a run needs before it starts: a verdict a line, and what to type where something is wrong.
 
 python src/doctor.py                                               # the installation and what the defaults name
 python src/doctor.py data=folder data.root=photos distill=none     # any setting of src/train.py
@@ -9,15 +19,8 @@ what: installation, data, teacher, bank, devices, signals, memory, speed; all th
 Exit status: 0 if no problem was found, 1 if one was, 2 for wrong input.
 """
 
-import hydra
-from omegaconf import DictConfig
-
-from deit.config import command_line, compose, processes
-from deit.doctor import request
-from deit.launch.own_data import settled
-
 compose.register()
-asked = request.taken(__doc__)
+asked = request.taken(USAGE)
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")

@@ -1,4 +1,16 @@
-__doc__ = """Evaluates checkpoints head by head: accuracy, calibration, confusion, and disagreement between networks.
+"""Evaluates checkpoints head by head: accuracy, calibration, confusion, and disagreement between networks."""
+
+import sys
+
+import hydra
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from deit.assessment import request
+from deit.config import command_line, compose, preflight, processes
+
+USAGE = """\
+Evaluates checkpoints head by head: accuracy, calibration, confusion, and disagreement between networks.
 
 python src/evaluate.py checkpoint=logs/runs/<run>                          # the test split of its own data
 python src/evaluate.py checkpoint=logs/runs/<one>,logs/runs/<other>        # compared image by image
@@ -10,18 +22,9 @@ batch_size: images of one forward pass on a device. output: folder; overwrite=tr
 Settings of data and trainer: as of src/train.py.
 """
 
-import sys
-
-import hydra
-from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
-
-from deit.assessment import request
-from deit.config import command_line, compose, preflight, processes
-
 compose.register()
 typed = sys.argv[1:]
-asked = request.taken(__doc__)
+asked = request.taken(USAGE)
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")

@@ -1,4 +1,12 @@
-__doc__ = """A trained network for others: ONNX, torch.export, a folder in timm's layout; each is compared with it.
+"""A trained network for others: ONNX, torch.export, a folder in timm's layout; each is compared with it."""
+
+import sys
+
+from deit.config import streams
+from deit.export import request
+
+USAGE = """\
+A trained network for others: ONNX, torch.export, a folder in timm's layout; each is compared with it.
 
 python src/export.py checkpoint=logs/runs/<run> output=exports/mine                  # timm's layout, with a model card
 python src/export.py checkpoint=logs/runs/<run> output=exports/mine format=all       # ONNX and torch.export too
@@ -13,14 +21,10 @@ push:       repository on the Hub; private=false lets everybody see one that is 
 overwrite:  true replaces an earlier export at output, unless a file in it was changed.
 """
 
-import sys
-
-from deit.config import streams
-from deit.export import request
 
 if __name__ == "__main__":
     streams.keep_open()
-    asked = request.taken(sys.argv[1:], __doc__)
+    asked = request.taken(sys.argv[1:], USAGE)
     from deit.export.work import work  # torch is imported only once work really starts
 
     work(asked)

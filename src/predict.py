@@ -1,4 +1,12 @@
-__doc__ = """What a trained network says of photographs, head by head, and where it looks.
+"""What a trained network says of photographs, head by head, and where it looks."""
+
+import sys
+
+from deit.config import streams
+from deit.prediction.request import taken
+
+USAGE = """\
+What a trained network says of photographs, head by head, and where it looks.
 
 python src/predict.py checkpoint=logs/runs/<run> images=photo.jpg                   # a table of the five best classes
 python src/predict.py checkpoint=logs/runs/<run> images=photos attention=true       # and pictures of its attention
@@ -15,14 +23,10 @@ ema=true|false: of checkpoints with averaged weights.
 Exit status: 0 if every image was read, 1 if one could not be, 2 for wrong input.
 """
 
-import sys
-
-from deit.config import streams
-from deit.prediction.request import taken
 
 if __name__ == "__main__":
     streams.keep_open()
-    asked = taken(sys.argv[1:], __doc__)
+    asked = taken(sys.argv[1:], USAGE)
     from deit.prediction.work import work  # torch is imported only once work really starts
 
     raise SystemExit(work(asked))

@@ -1,4 +1,12 @@
-__doc__ = """The paper's tables with your runs beside them, plots, and one page that opens without a network.
+"""The paper's tables with your runs beside them, plots, and one page that opens without a network."""
+
+import sys
+
+from deit.config import streams
+from deit.report.files import main
+
+USAGE = """\
+The paper's tables with your runs beside them, plots, and one page that opens without a network.
 
 python src/report.py logs/sweeps/<sweep>                                  # into logs/sweeps/<sweep>/report
 python src/report.py logs/sweeps/<sweep> logs/runs output=logs/report     # several, into a folder of your choice
@@ -7,11 +15,7 @@ python src/report.py logs/sweeps/<sweep> wandb=true                       # a da
 It reads run.json, config.yaml and metrics.csv of every run in or below the folders, finished or not.
 """
 
-import sys
-
-from deit.config import streams
-from deit.report.files import main
 
 if __name__ == "__main__":
     streams.keep_open()
-    main(sys.argv[1:], __doc__)
+    main(sys.argv[1:], USAGE)

@@ -1,4 +1,12 @@
-__doc__ = """The paper's claims judged by runs at nano scale: tables with intervals, figures, verdicts.
+"""The paper's claims judged by runs at nano scale: tables with intervals, figures, verdicts."""
+
+import sys
+
+from deit.config import streams
+from deit.study.work import main
+
+USAGE = """\
+The paper's claims judged by runs at nano scale: tables with intervals, figures, verdicts.
 
 python src/study.py                        # tables and figures of docs/study.md and README.md, from docs/study/runs
 python src/study.py logs/study             # of your own runs, into logs/study/study
@@ -7,11 +15,7 @@ python src/study.py logs/study keep=true   # your own runs take the place of doc
 `make study-runs` makes the runs from nothing.
 """
 
-import sys
-
-from deit.config import streams
-from deit.study.work import main
 
 if __name__ == "__main__":
     streams.keep_open()
-    main(sys.argv[1:], __doc__)
+    main(sys.argv[1:], USAGE)

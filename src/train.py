@@ -1,4 +1,4 @@
-__doc__ = """Train a teacher, a student, or a student distilled from a teacher.
+"""Train a teacher, a student, or a student distilled from a teacher.
 
 python src/train.py                                                     # digits at nano scale
 python src/train.py model=deit_ti distill=hard teacher=regnety_160 -m   # the same as a sweep

@@ -23,7 +23,7 @@ from deit.assessment.sets import ImageSet, open_sets
 from deit.assessment.subjects import Subject, own_config, read_subjects, refuse_other_images, refuse_other_turns
 from deit.config.errors import RunError, printable
 from deit.config.execution import Trainer
-from deit.config.file_names import shortened, slug
+from deit.config.file_names import shortened, slug, vacant
 from deit.config.material import DataKind
 from deit.config.new_folders import claim
 from deit.config.schema import Config
