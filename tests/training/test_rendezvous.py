@@ -5,7 +5,7 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from torch import distributed
+from torch.distributed import Store
 
 from deit.config.errors import RunError
 from deit.config.execution import Trainer as Settings
@@ -29,7 +29,7 @@ def test_it_is_said_within_a_minute() -> None:
 
 
 def test_two_ranks_meet_and_nothing_listens_on_the_network(port: int) -> None:
-    met: list[distributed.Store] = []
+    met: list[Store] = []
     ranks = [Rendezvous(rank=rank, size=2, address=LOOPBACK, port=port) for rank in (1, 0)]
     threads = [threading.Thread(target=lambda one=one: met.append(one.gather()), daemon=True) for one in ranks]
     for thread in threads:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
-from lightning.fabric.plugins.environments import ClusterEnvironment
+from lightning.fabric.plugins.environments.cluster_environment import ClusterEnvironment
 from lightning.fabric.plugins.environments.torchelastic import TorchElasticEnvironment
 from lightning.pytorch.strategies import DDPStrategy, FSDPStrategy
 from torch import device, distributed
+from torch.distributed import Store, TCPStore  # pyright: ignore[reportPrivateImportUsage]
 
 from deit.config.errors import RunError
 
@@ -42,7 +43,7 @@ class Rendezvous:
         self.rank, self.size, self.address, self.port = rank, size, address, port
         self._began, self._next_notice_s = time.monotonic(), NOTICE_S
 
-    def gather(self) -> distributed.Store:
+    def gather(self) -> Store:
         """Return the store once all ranks have arrived there.
 
         Raises:
@@ -103,11 +104,11 @@ class Rendezvous:
             return False
         return True
 
-    def _store(self) -> distributed.TCPStore:
+    def _store(self) -> TCPStore:
         listening = None
         if self.rank == 0 and self.address in (LOOPBACK, "localhost"):  # unless told, the store listens everywhere
             listening = socket.create_server((LOOPBACK, self.port)).detach()
-        return distributed.TCPStore(
+        return TCPStore(
             self.address,
             self.port,
             world_size=self.size,
