@@ -26,7 +26,6 @@ asked = request.taken(USAGE)
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
 def main(raw: DictConfig) -> None:
     config = compose.resolve(settled(raw, measures=False))
-    config = compose.resolve(settled(raw))
     processes.limit_threads(config.trainer.threads)
     from deit.doctor.work import work  # torch is imported only by the checks that need it
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import TextIO
 
+from deit.config.drafts import append_to
 from deit.config.errors import ConfigError
 
 
@@ -17,7 +18,7 @@ def held(lock: Path, *, what: str, another: str) -> TextIO:
     import fcntl  # Windows has none, and needs none to answer --help
 
     lock.parent.mkdir(parents=True, exist_ok=True)
-    file = lock.open("a", encoding="utf-8")
+    file = _opened(lock)
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)  # unlike flock's, it is not kept by forked data workers
     except (BlockingIOError, PermissionError):
@@ -28,3 +29,12 @@ def held(lock: Path, *, what: str, another: str) -> TextIO:
     except OSError:
         pass  # a file system without locks
     return file
+
+
+def _opened(lock: Path) -> TextIO:
+    try:
+        return append_to(lock)
+    except OSError:
+        if lock.is_symlink():
+            raise ConfigError(f"{lock} must be a file of this program, got a link. Remove it.") from None
+        raise

@@ -2,12 +2,19 @@
 
 import logging
 import sys
+from pathlib import Path
+from typing import TextIO
+
+from deit.config.drafts import append_to
 
 
 class LogFile(logging.FileHandler):
     """A log that says once, and not with a traceback a line, that it cannot be written; it goes on when it can."""
 
     _has_said = False
+
+    def _open(self) -> TextIO:
+        return append_to(Path(self.baseFilename))
 
     def handleError(self, record: logging.LogRecord) -> None:
         if not self._has_said:

@@ -39,6 +39,7 @@ from deit.config.refusal import JobFailed, forget
 from deit.config.schema import OF_SWEEP
 
 EXIT_USER_ERROR = 2
+WRITTEN = ("train.log", ".lock")  # files that grow; all others are replaced as a whole, and links with them
 MEASURE_ONLY = ("evaluate",)  # scripts in src/ that need no images to train on
 MOST_NAMED = 20  # jobs of which a fault names the numbers
 MOST_JOBS = 10_000  # each is composed before the first one starts, in a tenth of a second or so
@@ -92,6 +93,8 @@ def folder_problems(key: str, folder: str) -> Iterator[str]:
         yield f"{key}={folder} cannot be a folder: {there} is a file; pass {key}=<folder>"
     elif not os.access(there, os.W_OK):
         yield f"{key}={folder} cannot be made: {there} may not be written to; pass {key}=<folder>"
+    for link in filter(Path.is_symlink, (Path(folder) / name for name in WRITTEN)):
+        yield f"{link} must be a file, got a link to {link.readlink()}, where the log would land. Remove it."
 
 
 def _unused_folder(config: DictConfig, unused: str, used: str) -> Iterator[str]:

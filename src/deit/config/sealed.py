@@ -6,11 +6,11 @@ as they are. Other files of a folder have theirs in `CHECKSUMS` beside them.
 
 import hashlib
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from deit.config import drafts
 from deit.config.errors import written
 
 CHECKSUMS = ".checksums.json"
@@ -33,16 +33,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
     Raises:
         RunError: naming it, if the disk does not take it.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
     with written(path, "it is as it was before"):
-        try:
-            with temporary.open("wb") as file:
-                file.write(content.encode() if isinstance(content, str) else content)
-                file.flush()
-                os.fsync(file.fileno())
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
+        drafts.replace_bytes(path, content.encode() if isinstance(content, str) else content)
 
 
 def write_text(path: Path, text: str) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from deit.config.drafts import append_to
+
 log = logging.getLogger(__name__)
 
 
@@ -16,7 +18,7 @@ def only_one(lock: Path, what: str) -> Iterator[None]:
     what: what another process is doing while it holds it, for the message to who waits.
     """
     lock.parent.mkdir(parents=True, exist_ok=True)
-    with lock.open("w") as file:
+    with append_to(lock) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

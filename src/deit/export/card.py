@@ -12,6 +12,7 @@ from jinja2 import Environment, StrictUndefined, Template
 from markupsafe import Markup
 
 from deit.config import ledger
+from deit.config.drafts import replace_text
 from deit.config.material import DataKind
 from deit.config.schema import Config
 from deit.export.answer import BATCHES, Answer
@@ -132,7 +133,7 @@ def write(
         batches=BATCHES,
         parity={str(one): [f"{value:.1e}" for value in found.values()] for one, found in parity.items()},
     )
-    (folder / FILE).write_text(text, encoding="utf-8")
+    replace_text(folder / FILE, text)
 
 
 def _template() -> Template:

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from deit.config.drafts import replace_text
 from deit.config.errors import written
 
 RECORD = "export.json"
@@ -63,7 +64,7 @@ def _digest(path: Path) -> str:
 
 def write_json(path: Path, content: object) -> None:
     """``content`` as JSON that a person can read."""
-    path.write_text(json.dumps(content, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    replace_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 @contextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 from torch.export import Dim, ExportedProgram
 
+from deit.config.drafts import replace_bytes
 from deit.config.errors import ConfigError
 from deit.export.answer import INPUT, Answer, differences, refuse_another
 
@@ -42,7 +43,7 @@ def save(program: ExportedProgram, answer: Answer, folder: Path, facts: Mapping[
     path = folder / FILE
     buffer = io.BytesIO()  # on a full disk torch's own writer would end the process
     torch.export.save(program, buffer, extra_files=dict(facts))
-    path.write_bytes(buffer.getbuffer())
+    replace_bytes(path, buffer.getbuffer())
     found = differences(torch.export.load(path).module(), answer)
     refuse_another(found, path.name)
     return found

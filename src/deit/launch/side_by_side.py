@@ -11,6 +11,7 @@ from contextlib import suppress
 
 from deit.config import ledger
 from deit.config.arguments import in_grammar
+from deit.config.drafts import append_to
 from deit.launch.queue import LOG, PATIENCE, last_line
 from deit.launch.results import Results
 
@@ -42,7 +43,7 @@ class SideBySide:
         folder = self.results.folder(number)
         folder.mkdir(parents=True, exist_ok=True)
         given = [*self.settings, *self.results.jobs[number], f"hydra.run.dir={in_grammar(folder)}"]
-        with (folder / LOG).open("ab") as log:
+        with append_to(folder / LOG) as log:
             self.running[number] = subprocess.Popen(
                 [sys.executable, sys.argv[0], *given],
                 stdin=subprocess.DEVNULL,

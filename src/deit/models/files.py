@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 import zipfile
 from argparse import Namespace
 from collections.abc import Mapping
@@ -14,6 +13,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from deit.config import drafts
 from deit.config.errors import ConfigError, RunError, written
 
 State = dict[str, Tensor]
@@ -145,19 +145,15 @@ def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], metadata: M
     Raises RunError, naming the file, if the disk does not take it.
     """
     path = Path(path)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     # Clones, because safetensors refuses tensors that share memory, as those of tied or flattened modules do.
     tensors = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_dict.items()}
     try:
         with written(path, "there is nothing of it"):
-            save_file(tensors, draft, {**metadata, _DIGEST: _digest(tensors, metadata)})
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
-            draft.replace(path)
+            drafts.remove_abandoned(path.parent)
+            with drafts.draft(path) as draft:
+                save_file(tensors, draft, {**metadata, _DIGEST: _digest(tensors, metadata)})
     except SafetensorError as fault:  # what a full disk is to safetensors
         raise RunError(f"{path} cannot be written ({fault}); make room for {path.parent} and start again") from fault
-    finally:
-        draft.unlink(missing_ok=True)
 
 
 def read_metadata(path: str | Path) -> dict[str, str]:

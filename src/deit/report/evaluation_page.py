@@ -9,6 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from deit.config.drafts import replace_bytes, replace_text
 from deit.config.errors import printable
 from deit.report.cells import file_name
 from deit.report.contents import Plot
@@ -76,10 +77,10 @@ def write(evaluation: Evaluation) -> None:
     """Write evaluation.md, evaluation.html and plots/ into its folder; print the accuracies to compare by."""
     folder = evaluation.path
     evaluated = Shown.drawn(evaluation, folder / "plots")
-    (folder / "evaluation.md").write_text(markdown([evaluated]), encoding="utf-8")
+    replace_text(folder / "evaluation.md", markdown([evaluated]))
     style = Markup((resources.files("deit.report") / "page" / "page.css").read_text(encoding="utf-8"))
     page = templates().get_template("evaluation.html").render(style=style, evaluation=evaluated.values())
-    (folder / "evaluation.html").write_text(page, encoding="utf-8")
+    replace_text(folder / "evaluation.html", page)
     sys.stdout.write("\n".join(said(evaluation)) + "\n")
 
 
@@ -132,8 +133,8 @@ def draw_plots(evaluation: Evaluation, folder: Path) -> list[Plot]:
     plots = []
     for images in evaluation.sets:
         for plot, png, svg in (*_reliability(evaluation, images), *_confusion(evaluation, images)):
-            (folder / f"{plot.name}.png").write_bytes(png)
-            (folder / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
+            replace_bytes(folder / f"{plot.name}.png", png)
+            replace_text(folder / f"{plot.name}.svg", svg)
             plots.append(plot)
     return plots
 

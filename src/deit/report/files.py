@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from deit.config.drafts import replace_bytes, replace_text
 from deit.config.errors import ConfigError, RunError, nearest
 from deit.config.preflight import EXIT_USER_ERROR
 from deit.report import evaluation_page, page, plots, upload
@@ -92,14 +93,14 @@ def write(contents: Contents, output: Path) -> None:
                 old.unlink()
     for plot, png, svg in plots.draw_all(contents):
         contents.plots.append(plot)
-        (output / "plots" / f"{plot.name}.png").write_bytes(png)
-        (output / "plots" / f"{plot.name}.svg").write_text(svg, encoding="utf-8")
+        replace_bytes(output / "plots" / f"{plot.name}.png", png)
+        replace_text(output / "plots" / f"{plot.name}.svg", svg)
     for filled in contents.tables:
-        (output / "tables" / f"{filled.file_name}.csv").write_text(table_csv(filled), encoding="utf-8")
+        replace_text(output / "tables" / f"{filled.file_name}.csv", table_csv(filled))
     evaluated = [evaluation_page.Shown.drawn(one, output / "plots") for one in contents.evaluations]
-    (output / "runs.csv").write_text(runs_csv(contents), encoding="utf-8")
-    (output / "report.md").write_text(markdown(contents) + evaluation_page.markdown(evaluated), encoding="utf-8")
-    (output / "report.html").write_text(page.page(contents, evaluated), encoding="utf-8")
+    replace_text(output / "runs.csv", runs_csv(contents))
+    replace_text(output / "report.md", markdown(contents) + evaluation_page.markdown(evaluated))
+    replace_text(output / "report.html", page.page(contents, evaluated))
 
 
 def said(contents: Contents, output: Path) -> list[str]:

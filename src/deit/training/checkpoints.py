@@ -18,6 +18,7 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 from lightning.pytorch.trainer.states import TrainerFn
 from torch import distributed
 
+from deit.config import drafts
 from deit.config.errors import ConfigError, written
 from deit.config.execution import Trainer as Settings
 from deit.config.schema import Config
@@ -100,19 +101,13 @@ class CheckpointFiles(TorchCheckpointIO):
             RunError: if the disk does not take it.
         """
         path = Path(path)
-        draft = path.with_name(f".{path.name}.tmp")
         with written(path, "checkpoints written before are whole"):
             try:
-                with draft.open("wb") as file:
+                with drafts.draft(path) as draft, draft.open("wb") as file:
                     torch.save(checkpoint, file)
-                    file.flush()
-                    os.fsync(file.fileno())
-                draft.replace(path)
                 _sync_folder(path.parent)
             except RuntimeError as error:  # what a file raises, torch puts another around
                 raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
-            finally:
-                draft.unlink(missing_ok=True)
 
     def load_checkpoint(self, path: str | Path, *args: object, **kwargs: object) -> dict[str, Any]:
         """Read a checkpoint.

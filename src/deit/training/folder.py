@@ -14,7 +14,7 @@ from typing import cast
 import yaml
 from lightning.pytorch.utilities import rank_zero_only
 
-from deit.config import compose, ledger, revision
+from deit.config import compose, drafts, ledger, revision
 from deit.config.errors import ConfigError, RunError
 from deit.config.holding import held
 from deit.config.schema import Config
@@ -82,7 +82,11 @@ class RunFolder:
         self._refuse_another_run(text)
         if is_rank_zero():
             self._lock = held(path / LOCK, what=f"on the run in {path}", another="hydra.run.dir=<folder>")
+            for folder in (self.checkpoints, path / "tensorboard", path / "wandb"):
+                drafts.refuse_link(folder)
             self.checkpoints.mkdir(parents=True, exist_ok=True)
+            for folder in (path, self.checkpoints):
+                drafts.remove_abandoned(folder, older_s=0)
             if is_anew:
                 self._forget()
             write_listed(path / "config.yaml", text)
