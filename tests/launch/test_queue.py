@@ -1,6 +1,8 @@
 """The order in which jobs of a sweep start, wherever they run."""
 
 import json
+import os
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -32,6 +34,9 @@ class Steps:
         folder.mkdir()
         (folder / "run.json").write_text(json.dumps({"status": "done", "metrics": {"test/acc1": 50.0}}))
         return {number: self.failing.get(number, "")}
+
+    def waits_for(self, number: int) -> str:
+        return f"job {number} fits a teacher"
 
     def leave(self) -> None:
         self.happened.append([])
@@ -69,3 +74,38 @@ def test_a_job_that_fails_does_not_stop_the_others(tmp_path: Path, capsys: pytes
     said = capsys.readouterr().out
     assert "#1 failed after 0 s: RuntimeError: no luck (2 ended)" in said
     assert "#3 starts: seed=3 (log of 3)" in said
+
+
+@pytest.mark.parametrize(
+    ("record", "is_told"),
+    [
+        (None, True),
+        ({"status": "running", "began": None}, True),
+        ({"status": "failed"}, True),  # of an earlier start
+        ({"status": "running", "began": "2026-01-01T00:00:00+0000"}, False),
+    ],
+)
+def test_a_job_that_has_not_begun_to_train_is_told(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    record: dict[str, object] | None,
+    is_told: bool,
+) -> None:
+    monkeypatch.setattr("deit.launch.queue.NOTICE_S", 0.05)
+    results = Results(tmp_path, [["seed=0"]])
+    steps = Steps(results, {})
+    looks = iter([False, False, True])
+
+    def ended() -> Mapping[int, str]:
+        time.sleep(0.06)
+        return {0: ""} if next(looks) else {}
+
+    if record is not None:
+        (tmp_path / "0").mkdir()
+        (tmp_path / "0/run.json").write_text(json.dumps(record))
+        os.utime(tmp_path / "0/run.json", (0, 0))
+    monkeypatch.setattr(steps, "ended", ended)
+    run_all(results, [0], steps, at_once=1, starts={})
+    said = capsys.readouterr().out
+    assert ("#0 has not begun to train after 0 s: job 0 fits a teacher" in said) == is_told

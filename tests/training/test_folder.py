@@ -24,6 +24,9 @@ def test_the_record_follows_the_run(config: Callable[..., Config], tmp_path: Pat
     assert (before["status"], before["overrides"], before["metrics"]) == ("running", ["seed=0"], {})
     assert before["fingerprint"] == fingerprint(config())
     assert {"torch", "timm", "git", "date", "python"} <= before["environment"].keys()
+    assert "began" not in before
+    run.begun()
+    assert record(run.path)["began"].startswith("20")
     run.done({"test/acc1": 97.0}, {"fit_s": 1.0}, test_split="val")
     after = record(run.path)
     assert (after["status"], after["metrics"], after["test_split"]) == ("done", {"test/acc1": 97.0}, "val")

@@ -7,7 +7,6 @@ from typing import cast
 from omegaconf import DictConfig, OmegaConf, open_dict, read_write
 
 
-
 def claim(folder: Path) -> Path:
     """Make a new folder and return it: ``folder``, or with ``_2``, ``_3``, … after its name if that is taken.
 

@@ -79,9 +79,16 @@ class OnThisMachine:
         """What is known of a job that left no end of its own in run.json."""
         if ledger.record(self.results.folder(number)).get("status") in ("done", "failed", "preempted"):
             return ""
-        files = (job.task(task).paths.stderr for task in range(self.num_tasks))
-        said = next(filter(None, (last_line(file, but=SAID_BY_ALL) for file in files)), "")
+        said = self._said_last(job)
         return ": ".join(filter(None, (state, said))) or f"nothing is known; its folder is {job.paths.folder}"
+
+    def _said_last(self, job: submitit.Job[None]) -> str:
+        """Return the last line on stderr of the first process that has one."""
+        files = (job.task(task).paths.stderr for task in range(self.num_tasks))
+        return next(filter(None, (last_line(file, but=SAID_BY_ALL) for file in files)), "")
+
+    def waits_for(self, number: int) -> str:
+        return self._said_last(self.running[number]) or last_line(self.results.folder(number) / LOG)
 
     def leave(self) -> None:
         """End the jobs that are at work; they write down how far they came."""
@@ -134,6 +141,10 @@ class InQueue(OnThisMachine):
             f" type scancel {' '.join(waiting)}, delete that file, and start the sweep again: its jobs resume"
         )
 
+    def waits_for(self, number: int) -> str:
+        state = self.states.get(self.running[number].job_id, "")
+        return f"{state} in SLURM's queue" if state == "PENDING" else super().waits_for(number)
+
     def start(self, numbers: Sequence[int]) -> Mapping[int, str]:
         found = [n for n in numbers if self.states.get(self.ids.get(str(n), ""), "COMPLETED") not in OVER]
         tasks = range(self.num_tasks)
@@ -148,7 +159,7 @@ class InQueue(OnThisMachine):
         over = {number: "" for number, job in self.running.items() if job.paths.result_pickle.exists()}
         if time.monotonic() - self.asked < ASK_EVERY or (states := self._ask()) is None:
             return over
-        self.asked = time.monotonic()
+        self.asked, self.states = time.monotonic(), states
         gone = {n for n, job in self.running.items() if states.get(job.job_id, "COMPLETED") in OVER}
         # Twice, for a job that is put into the queue again ends before it is there.
         over |= {n: states.get(self.running[n].job_id, "") for n in gone & self.missed}

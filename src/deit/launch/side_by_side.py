@@ -66,6 +66,9 @@ class SideBySide:
         killed = f"ended by {signal.Signals(-status).name}" if status < 0 else ""
         return killed or last_line(folder / LOG) or f"exit status {status}"
 
+    def waits_for(self, number: int) -> str:
+        return last_line(self.results.folder(number) / LOG)
+
     def leave(self) -> None:
         """Interrupt the jobs as the keyboard would, and end those that do not listen, with their own processes."""
         for process in self.running.values():

@@ -27,6 +27,8 @@ log = logging.getLogger(__name__)
 SCHEMA = 1
 SHOWN = 12  # settings that differ, which a message names
 LOCK, DATA, CHECKPOINTS, METRICS = ".lock", "data.json", "checkpoints", "metrics.csv"
+DATE = "%Y-%m-%dT%H:%M:%S%z"
+LOCK = ".lock"
 RECORDED_VERSIONS = ("torch", "torchvision", "timm", "lightning", "hydra-core", "numpy", "pillow")
 
 
@@ -107,6 +109,11 @@ class RunFolder:
     def metrics(self) -> dict[str, float]:
         """What run.json has of them: empty until the run is done."""
         return cast(dict[str, float], self.record["metrics"])
+
+    def begun(self) -> None:
+        """Record that training has begun: the data, the teacher and all ranks are there."""
+        self.record["began"] = time.strftime(DATE)
+        self._write()
 
     def done(self, metrics: dict[str, float], timing: dict[str, float], **facts: object) -> None:
         self.record.update(status="done", metrics=metrics, timing=timing, **facts)
@@ -204,6 +211,6 @@ def environment() -> dict[str, str]:
         "python": platform.python_version(),
         "platform": f"{sys.platform} {platform.machine()}",
         "git": revision.describe(),
-        "date": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "date": time.strftime(DATE),
         **{name: version(name) for name in RECORDED_VERSIONS},
     }

@@ -70,6 +70,16 @@ def slurm() -> list[SLURMEnvironment]:
     return [SLURMEnvironment(auto_requeue=False)]
 
 
+class Begun(Callback):
+    """Records that a run has begun to train, for the process that launched it."""
+
+    def __init__(self, run: RunFolder) -> None:
+        self.run = run
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.run.begun()
+
+
 class Threads(Callback):
     """Sets PyTorch's CPU threads after the strategy, whose launcher may have set them to the machine's cores.
 
@@ -126,6 +136,7 @@ def run_trainer(
         callbacks=[
             *callbacks,
             Threads(settings.threads),
+            Begun(run),
             *extra,
             FiniteLoss(config, run.checkpoints),
             *([] if settings.patience is None else [Patience(settings.patience)]),
