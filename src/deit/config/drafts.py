@@ -8,8 +8,8 @@ import secrets
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
 
 from deit.config.errors import ConfigError
 
@@ -48,7 +48,7 @@ def replace_text(path: Path, content: str) -> None:
     replace_bytes(path, content.encode("utf-8"))
 
 
-def append_to(path: Path, encoding: str = "utf-8") -> TextIO:
+def append_to(path: Path, encoding: str = "utf-8") -> TextIOWrapper:
     """Open ``path``, made if need be, to append to it.
 
     Raises:

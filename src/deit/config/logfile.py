@@ -2,8 +2,8 @@
 
 import logging
 import sys
+from io import TextIOWrapper
 from pathlib import Path
-from typing import TextIO
 
 from deit.config.drafts import append_to
 
@@ -13,7 +13,7 @@ class LogFile(logging.FileHandler):
 
     _has_said = False
 
-    def _open(self) -> TextIO:
+    def _open(self) -> TextIOWrapper:
         return append_to(Path(self.baseFilename))
 
     def handleError(self, record: logging.LogRecord) -> None:
