@@ -28,7 +28,6 @@ SCHEMA = 1
 SHOWN = 12  # settings that differ, which a message names
 LOCK, DATA, CHECKPOINTS, METRICS = ".lock", "data.json", "checkpoints", "metrics.csv"
 DATE = "%Y-%m-%dT%H:%M:%S%z"
-LOCK = ".lock"
 RECORDED_VERSIONS = ("torch", "torchvision", "timm", "lightning", "hydra-core", "numpy", "pillow")
 
 
