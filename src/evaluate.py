@@ -9,8 +9,7 @@ from omegaconf import DictConfig
 from deit.assessment import request
 from deit.config import command_line, compose, preflight, processes
 
-USAGE = """\
-Evaluates checkpoints head by head: accuracy, calibration, confusion, and disagreement between networks.
+USAGE = """Evaluates checkpoints head by head: accuracy, calibration, confusion, and disagreement between networks.
 
 python src/evaluate.py checkpoint=logs/runs/<run>                          # the test split of its own data
 python src/evaluate.py checkpoint=logs/runs/<one>,logs/runs/<other>        # compared image by image
@@ -23,8 +22,7 @@ Settings of data and trainer: as of src/train.py.
 """
 
 compose.register()
-typed = sys.argv[1:]
-asked = request.taken(USAGE)
+typed, asked = sys.argv[1:], request.taken(USAGE)  # which takes words off
 
 
 @hydra.main(version_base="1.3", config_path="../conf", config_name="train")
@@ -34,8 +32,7 @@ def main(raw: DictConfig) -> None:
     from deit.assessment.work import evaluate  # torch is imported only once something is evaluated
     from deit.report.evaluations import write
 
-    folder = evaluate(asked, config, overrides, typed)
-    if folder is not None:
+    if (folder := evaluate(asked, config, overrides, typed)) is not None:
         write(folder)
 
 
