@@ -13,6 +13,7 @@ import torch
 from private_slurm import PrivateSlurm, missing
 
 from conftest import ROOT, Outcome
+from thread_counts import ThreadCounts
 
 # Jobs of two processes, one on each node, small enough for seconds.
 SETTINGS = (
@@ -131,3 +132,17 @@ def test_jobs_that_slurm_does_not_take_are_told_at_once(
     assert outcome.status == 2
     assert "invalid partition specified: gold" in outcome.said
     assert "Traceback" not in outcome.said
+
+
+@pytest.mark.slow
+def test_jobs_of_one_process_have_their_threads_and_meet_nobody(
+    slurm: PrivateSlurm, deit_train: Callable[..., Outcome], tmp_path: Path, thread_counts: ThreadCounts
+) -> None:
+    """Nodes' names lead nowhere here, so that a rendezvous would fail."""
+    given = (*SETTINGS, "resources.nodes=1", "name=a,b", "optim.epochs=1", "trainer.limit_batches=2")
+    environment = slurm.environment | thread_counts.environment
+    environment.pop("MASTER_ADDR")
+    outcome = deit_train(*given, "trainer.threads=3", timeout=300, **environment)
+    assert outcome.status == 0, outcome.said
+    assert statuses(tmp_path / "sweep", 2) == ["done", "done"]
+    assert thread_counts.read() == [[3, "3", "3"]] * 2
