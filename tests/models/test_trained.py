@@ -15,6 +15,7 @@ from timm.models.deit import VisionTransformerDistilled
 from timm.models.vision_transformer import VisionTransformer
 from torch import Tensor, nn
 
+from deit.config import rules
 from deit.config.errors import ConfigError
 from deit.config.network import Scale
 from deit.config.schema import Config
@@ -25,6 +26,8 @@ from deit.models.files import save_weights
 from deit.models.students import build_student
 from deit.models.teachers import build_teacher
 from deit.models.trained import IMAGENET, OFFICIAL_CROP, Trained, read_trained
+from deit.models.weights import load_student
+from deit.training.run import make_student
 
 SHAPE = {"img_size": 32, "patch_size": 8, "embed_dim": 128, "depth": 2, "num_heads": 2, "num_classes": 10}
 IMAGES = torch.rand(2, 3, 32, 32, generator=torch.Generator().manual_seed(0))
@@ -129,6 +132,18 @@ def test_a_run_says_what_its_checkpoint_is(config: Callable[..., Config], source
     assert (trained.config, trained.fusion) == (made_with, made_with.distill.fusion)
     images = torch.rand(2, 3, 28, 28, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(answer(trained, images), timm_answer(net, images), rtol=0, atol=1e-5)
+
+
+def test_a_runs_folder_gives_the_weights_to_start_from(config: Callable[..., Config], tmp_path: Path) -> None:
+    settings = config("distill=hard", "scale.depth=1", f"init={tmp_path / 'mine'}")
+    net = left_by_a_run(tmp_path / "mine", settings)
+    assert not [text for text in rules.problems(settings) if "init" in text]
+    student = make_student(settings, num_classes=10)
+    report = load_student(student, str(settings.init))
+    assert set(report.loaded) == set(net.state_dict())
+    assert all(torch.equal(tensor, net.state_dict()[name]) for name, tensor in student.net.state_dict().items())
+    (tmp_path / "mine/checkpoints/best.ckpt").unlink()
+    assert any("mine is a folder without checkpoints/best.ckpt" in text for text in rules.problems(settings))
 
 
 @pytest.mark.parametrize(

@@ -73,12 +73,15 @@ def test_a_file_without_weights_is_named(tmp_path: Path, content: object) -> Non
 
 
 def test_weights_that_are_no_numbers_are_refused_by_name(tmp_path: Path) -> None:
-    whole = {"a.weight": torch.ones(3), "count": torch.tensor(3), "bound": torch.tensor([float("inf")])}
+    whole = {"a.weight": torch.ones(3), "count": torch.tensor(3), "attn_mask": torch.tensor([-float("inf")])}
     torch.save(whole, tmp_path / "whole.pth")
     assert read_state(tmp_path / "whole.pth").keys() == whole.keys()
-    torch.save(whole | {"a.weight": torch.tensor([1.0, float("nan")])}, tmp_path / "spoilt.pth")
-    with pytest.raises(ConfigError, match=r"spoilt\.pth holds weights that are no numbers \(NaN\): a\.weight; its"):
-        read_state(tmp_path / "spoilt.pth")
+    for number in ("nan", "inf", "-inf"):
+        torch.save(whole | {"a.weight": torch.tensor([1.0, float(number)])}, tmp_path / "spoilt.pth")
+        with pytest.raises(
+            ConfigError, match=r"spoilt\.pth holds weights that are no numbers \(NaN or infinite\): a\.w"
+        ):
+            read_state(tmp_path / "spoilt.pth")
 
 
 def test_a_full_disk_is_told_and_leaves_the_old_file(small_disk: Callable[[int], SmallDisk]) -> None:

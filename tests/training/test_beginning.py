@@ -43,6 +43,19 @@ def test_a_student_that_cannot_begin_is_told_before_a_teacher_is_fitted(
         train(config(*typed), tmp_path / "run", typed)
 
 
+def test_published_weights_that_cannot_be_had_leave_no_run(
+    config: Callable[..., Config], no_network: Path, tmp_path: Path
+) -> None:
+    typed = ["scale=paper", "init=timm:deit_tiny_patch16_224.fb_in1k", "distill=none", "teacher=none"]
+    with pytest.raises(ConfigError, match=r"could not be had.*pass init=<file>"):
+        train(config(*typed), tmp_path / "run", typed)
+    assert not (tmp_path / "run").exists()
+    typed = ["scale=paper", "distill=hard", "teacher.source=finetune", "resolution=224"]
+    with pytest.raises(ConfigError, match=r"regnety_160\S* could not be had"):
+        train(config(*typed), tmp_path / "run", typed)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_teacher_exactly_at_chance_is_refused_however_it_is_rounded(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 
+from deit.config import checkpoint_source
 from deit.config.adapt import adapted
 from deit.config.data_rules import data_are_there, settings_are_read
 from deit.config.errors import invalid
@@ -84,10 +85,10 @@ def teacher_source_is_complete(c: Config) -> Iterator[str]:
                 f"teacher.checkpoint={c.teacher.checkpoint} would be ignored with teacher.source={source.value};"
                 " pass teacher.source=checkpoint or leave the file out"
             )
-        elif not Path(c.teacher.checkpoint).is_file():
-            yield f"teacher.checkpoint={c.teacher.checkpoint} is not a file; pass teacher.checkpoint=<existing file>"
+        else:
+            yield from checkpoint_source.local_problems(c.teacher.checkpoint, "teacher.checkpoint", "<existing file>")
     for file in c.teacher.checkpoints:
-        if not Path(file).is_file():
+        if not Path(file).exists():
             yield f"teacher.checkpoints names {file}, which is not a file; pass teacher.checkpoints=[<existing files>]"
 
 
@@ -187,12 +188,10 @@ def start_weights_exist(c: Config) -> Iterator[str]:
             yield "init_ema=true, but there is no init; pass init=<checkpoint of a student>"
     elif c.init == OF_SWEEP:
         pass  # the preflight knows the other jobs
-    elif not c.init.startswith(PUBLISHED) and not Path(c.init).is_file():
-        yield (
-            f"init={c.init} is not a file; pass init=<checkpoint of a student>, or"
-            f" init={PUBLISHED}deit_base_patch16_224.fb_in1k for weights that timm knows"
-        )
-    elif c.init.startswith(PUBLISHED) and c.init_ema:
+    elif not c.init.startswith(PUBLISHED):
+        example = f"init={PUBLISHED}deit_base_patch16_224.fb_in1k for weights that timm knows"
+        yield from checkpoint_source.local_problems(c.init, "init", f"<checkpoint of a student>, or {example}")
+    elif c.init_ema:
         yield f"init_ema=true, but init={c.init} holds no averaged weights; leave init_ema out"
     if c.resume not in ("auto", "never") and not Path(c.resume).is_file():
         yield f"resume={c.resume} is not a file; possible: auto, never, or a checkpoint; pass resume=auto"

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from deit.config.drafts import append_to
+from deit.config.errors import written
 
 log = logging.getLogger(__name__)
 
@@ -17,8 +18,10 @@ def only_one(lock: Path, what: str) -> Iterator[None]:
 
     what: what another process is doing while it holds it, for the message to who waits.
     """
-    lock.parent.mkdir(parents=True, exist_ok=True)
-    with append_to(lock) as file:
+    with written(lock, "nothing was begun"):
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        file = append_to(lock)
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:

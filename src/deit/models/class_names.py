@@ -1,6 +1,7 @@
 """Names of classes: ImageNet's, as timm ships them, and what a person calls them."""
 
 import re
+from collections.abc import Sequence
 from functools import cache
 
 from timm.data.imagenet_info import ImageNetInfo
@@ -23,6 +24,18 @@ def readable(name: str) -> str:
         return _info().label_name_to_description(name).split(",")[0]
     except KeyError:
         return name
+
+
+def named_as_imagenet(names: Sequence[str]) -> tuple[str, ...] | None:
+    """The WordNet names of a thousand classes that are called in words as ImageNet's, in its order; None for others.
+
+    A few may differ: there are two of crane and of maillot, which lists tell apart in several ways.
+    """
+    classes = imagenet_classes(len(names))
+    same = sum(
+        name.split(",")[0].lower() == readable(known).lower() for name, known in zip(names, classes, strict=True)
+    )
+    return classes if len(names) == _info().num_classes() and same > 0.95 * len(names) else None
 
 
 @cache

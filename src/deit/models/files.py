@@ -2,74 +2,88 @@
 
 import hashlib
 import json
-import zipfile
-from argparse import Namespace
+import logging
 from collections.abc import Mapping
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, uint8
 
 from deit.config import drafts
 from deit.config.errors import ConfigError, RunError, written
+from deit.models.contents import Found, find_network
+from deit.models.folders import weight_files
+from deit.models.tensors import State, check_weights, refuse_special
+from deit.models.torch_files import is_pointer, not_fetched, read_torch
 
-State = dict[str, Tensor]
+__all__ = ["State", "read_metadata", "read_state", "read_torch", "read_weights", "save_weights"]
 
-_CONTAINERS = ("model", "model_ema", "state_dict")  # the official code's two, then Lightning's and timm's
-_WRAPPERS = ("module.", "model.", "network.", "student.", "net.")  # what DDP and modules of ours put before a name
-_STUDENT = "student.net."  # where our Lightning checkpoints keep the student
-_AVERAGE = "average.module.net."  # and where the average of its weights
-_CONVERT = (
-    "keep the tensors alone, on a machine that may trust the file: "
-    "torch.save({'model': torch.load(<file>, weights_only=False)['model']}, <new file>)"
-)
+log = logging.getLogger(__name__)
+
 _DIGEST = "sha256"  # a string beside the others in files of ours, for safetensors has no checksum
+_LARGEST_HEADER = 100_000_000  # bytes, safetensors' own bound
 
 
 def read_state(path: str | Path, *, ema: bool = False, key: str = "init_ema") -> State:
-    """The tensors of a weights file by their bare names, on the CPU.
+    """The tensors of a network by their bare names, on the CPU, as `read_weights` finds them."""
+    return read_weights(path, ema=ema, key=key).state
 
-    Understands safetensors, released DeiT files, checkpoints of the official code and Lightning's of ours (of which
-    it takes the student only). ema: the averaged weights that a checkpoint holds beside the others; key: what the user
-    asked for them by, for the message. Raises
-    ConfigError, naming the file, for anything that is missing, is no checkpoint, holds no averaged weights that were
-    asked for, or would have to execute code in order to be read.
+
+def read_weights(path: str | Path, *, ema: bool = False, key: str = "init_ema") -> Found:
+    """Read the network of a weights file, or of a folder of such files, on the CPU.
+
+    Understands safetensors, released DeiT files, checkpoints of the official code, timm, Hugging Face and Lightning: of
+    a teacher and a student it takes the student, and the tensors of losses and metrics are left out with a warning.
+
+    Args:
+        ema: The exponential moving average of the weights that a checkpoint holds beside the others.
+        key: What the user asked for it by, for the message.
+
+    Raises:
+        ConfigError: naming the file, for anything that is missing, is no checkpoint, holds no averaged weights that
+            were asked for, claims more than it holds, has weights that are not finite, or would have to execute code in
+            order to be read.
     """
     path = Path(path)
-    if not path.is_file():
+    files = weight_files(path) if path.is_dir() else [path]
+    if not path.is_dir() and not path.is_file():
         raise ConfigError(f"{path} is not a file; pass the path of a .pth, .safetensors or .ckpt file")
-    content = _read_safetensors(path) if path.suffix == ".safetensors" else read_torch(path)
-    containers = ("model_ema", "state_dict") if ema else _CONTAINERS
-    held = [name for name in containers if isinstance(content, Mapping) and isinstance(content.get(name), Mapping)]
-    if ema and not held:
-        raise _no_average(path, key)
-    if isinstance(content, Mapping) and held:
-        content = content[held[0]]
-    if not isinstance(content, Mapping) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+    content = _read(files[0]) if len(files) == 1 else {n: t for file in files for n, t in _shard(file).items()}
+    found = find_network(content, path, ema=ema)
+    if found is None:
         raise ConfigError(
-            f"{path} holds no weights; possible are tensors by name, at the top or under one of"
-            f" {', '.join(_CONTAINERS)}; {_CONVERT}"
+            f"{path} holds no averaged weights, which {key}=true asks for; possible are checkpoints of runs with"
+            f" optim.ema, the official code's with model_ema and timm's with state_dict_ema; pass {key}=false"
         )
-    state = {str(name).replace("_orig_mod.", ""): tensor for name, tensor in content.items()}
-    if spoilt := [name for name, tensor in state.items() if tensor.is_floating_point() and bool(tensor.isnan().any())]:
-        raise ConfigError(
-            f"{path} holds weights that are no numbers (NaN): {', '.join(spoilt[:3])}"
-            f"{f' and {len(spoilt) - 3} more' if len(spoilt) > 3 else ''}; its training had failed: pass another file"
-        )
-    ours = any(name.startswith(_STUDENT) for name in state)
-    if ema and "model_ema" not in held and not any(name.startswith(_AVERAGE) for name in state):
-        raise _no_average(path, key)
-    return _bare(state, (_AVERAGE if ema else _STUDENT) if ours else "")
+    check_weights(found.state, path, held=sum(file.stat().st_size for file in files))
+    if found.dropped:
+        log.warning(f"{path}: not part of the network and left out: {', '.join(found.dropped)}")
+    return found
 
 
-def _no_average(path: Path, key: str) -> ConfigError:
-    return ConfigError(
-        f"{path} holds no averaged weights, which {key}=true asks for; possible are checkpoints of runs with"
-        f" optim.ema, and the official code's with model_ema; pass {key}=false"
-    )
+def _read(file: Path) -> object:
+    return _read_safetensors(file) if _is_safetensors(file) else read_torch(file)
+
+
+def _shard(file: Path) -> State:
+    """The tensors of one of several files, which hold nothing else."""
+    content = _read(file)
+    if not isinstance(content, Mapping) or not all(isinstance(value, Tensor) for value in content.values()):
+        raise ConfigError(
+            f"{file} holds no tensors by name, as one of several files of weights does; download it again"
+        )
+    refuse_special(dict(content), file)
+    return dict(content)
+
+
+def _is_safetensors(file: Path) -> bool:
+    """Whether ``file`` is called so, or begins as such a file does: in the Hub's cache files bear no name."""
+    if file.suffix == ".safetensors":
+        return True
+    with file.open("rb") as opened:
+        begin = opened.read(9)
+    return begin[8:] == b"{" and int.from_bytes(begin[:8], "little") < _LARGEST_HEADER
 
 
 def _read_safetensors(path: Path) -> State:
@@ -87,6 +101,8 @@ def _read_safetensors(path: Path) -> State:
 
 
 def _no_safetensors(path: Path, fault: Exception) -> ConfigError:
+    if is_pointer(path):
+        return not_fetched(path)
     return ConfigError(f"{path} is no safetensors file ({fault}); pass another, or make it anew")
 
 
@@ -95,48 +111,8 @@ def _digest(state: Mapping[str, Tensor], metadata: Mapping[str, str]) -> str:
     digest = hashlib.sha256(json.dumps(dict(metadata), sort_keys=True).encode())
     for name, tensor in sorted(state.items()):
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+        digest.update(tensor.contiguous().view(-1).view(uint8).numpy().tobytes())
     return digest.hexdigest()
-
-
-def read_torch(path: Path, *, way_out: str = _CONVERT) -> object:
-    """What torch.save wrote, on the CPU.
-
-    way_out: what to do about a file that cannot be read without executing code.
-
-    Raises ConfigError, naming the file, for that, for damage, and for what is no such file.
-    """
-    try:
-        # Files from before torch 1.6 are no zip archives: they cannot be mapped and have no checksums.
-        is_zip = zipfile.is_zipfile(path)
-        if is_zip:
-            _refuse_damage(path)
-        # The official code stores its command line beside the weights: a Namespace is data, not code.
-        with torch.serialization.safe_globals([Namespace]):
-            return torch.load(path, map_location="cpu", weights_only=True, mmap=is_zip)
-    except UnpicklingError as fault:
-        reason = next((line for line in str(fault).splitlines() if "GLOBAL" in line), "it is no pickle of tensors")
-        raise ConfigError(f"{path} was refused: reading it could run code ({reason.strip()}); {way_out}") from None
-    except ConfigError:
-        raise
-    except Exception as fault:  # on damaged bytes torch's readers raise nearly anything
-        reason = (str(fault).splitlines() or [type(fault).__name__])[0]
-        raise ConfigError(f"{path} is no checkpoint ({reason}); pass a .pth, .safetensors or .ckpt file") from None
-
-
-def _refuse_damage(path: Path) -> None:
-    """Compare the checksums of an archive, at 3 GB a second, for torch.load does not."""
-    with zipfile.ZipFile(path) as archive:
-        if (damaged := archive.testzip()) is not None:
-            raise ConfigError(f"{path} is damaged: {damaged} in it has another checksum; copy or download it again")
-
-
-def _bare(state: State, part: str) -> State:
-    """What begins with ``part``, without it and without the prefixes that wrappers and compilers put before names."""
-    state = {name.removeprefix(part): tensor for name, tensor in state.items() if name.startswith(part)}
-    while prefix := next((p for p in _WRAPPERS if all(name.startswith(p) for name in state)), None):
-        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
-    return state
 
 
 def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], metadata: Mapping[str, str]) -> None:
@@ -158,7 +134,7 @@ def save_weights(path: str | Path, state_dict: Mapping[str, Tensor], metadata: M
 
 def read_metadata(path: str | Path) -> dict[str, str]:
     """The strings that `save_weights` put beside the tensors; empty for formats that carry none."""
-    path = Path(path)
+    path = weight_files(Path(path))[0] if Path(path).is_dir() else Path(path)
     return {} if path.suffix != ".safetensors" else {k: v for k, v in _strings(path).items() if k != _DIGEST}
 
 

@@ -8,16 +8,20 @@ import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from pathlib import Path
 from typing import cast
 
 import torch
 from timm.models import PretrainedCfg
 from torch import Tensor, nn
 
+from deit.config import checkpoint_source
 from deit.config.errors import ConfigError
 from deit.config.network import Scale
 from deit.config.teaching import Teacher, TeacherSource
 from deit.models.files import State, read_metadata, read_state
+from deit.models.hugging_face import description
+from deit.models.layouts import is_hugging_face, to_timm
 from deit.models.nano import build_nano, has_nano_form
 from deit.models.networks import card, classifiers, form
 from deit.models.preprocess import Inputs, Preprocess
@@ -152,6 +156,8 @@ def build_teacher(
 
 
 def _recorded(path: str) -> Inputs | None:
+    if Path(path).is_dir() and (described := description(checkpoint_source.snapshot(Path(path)))) is not None:
+        return described.inputs
     try:
         return Inputs.from_metadata(read_metadata(path))
     except ValueError as fault:
@@ -174,6 +180,8 @@ def _from_file(
     teacher: Teacher, scale: Scale, record: PretrainedCfg, inputs: Inputs, num_classes: int, path: str
 ) -> nn.Module:
     state = read_state(path)
+    if is_hugging_face(state):
+        state, _ = to_timm(state)
     if not _is_nano(teacher, scale):
         return _filled(teacher, record, inputs, num_classes, state, path)
     _refuse_other_classes(state, record, num_classes, path)

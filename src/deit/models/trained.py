@@ -4,13 +4,13 @@ Shapes: B batch, K classes.
 """
 
 import json
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import cast
 
 import timm
-from safetensors import SafetensorError
 from torch import nn
 
 from deit.config import checkpoint_source, compose
@@ -22,18 +22,23 @@ from deit.config.teacher_names import network_name
 from deit.config.teaching import Fusion, Teacher, TeacherSource
 from deit.models.class_names import imagenet_classes
 from deit.models.description import CLASSES, CONFIG, DESCRIPTION
-from deit.models.files import read_metadata, read_state, read_torch
-from deit.models.inferred import infer_network
-from deit.models.layouts import to_timm
+from deit.models.files import read_metadata, read_state, read_torch, read_weights
+from deit.models.hugging_face import Described, description, is_of_transformers
+from deit.models.inferred import infer_network, usual
+from deit.models.layouts import is_hugging_face, to_timm
 from deit.models.networks import card
 from deit.models.preprocess import Inputs, Preprocess
 from deit.models.students import Student, build_student
 from deit.models.teachers import build_teacher
 from deit.models.weights import load_exactly
 
+log = logging.getLogger(__name__)
+
 OFFICIAL_CROP = 0.875  # the official code's evaluation: 224 of 256 pixels
 IMAGENET = Inputs((0.485, 0.456, 0.406), (0.229, 0.224, 0.225), None)
 """What released files that do not say so were trained on."""
+
+_OF_RECORD = ("input_size", "interpolation", "crop_pct", "crop_mode", "mean", "std", "first_conv", "classifier")
 
 
 @dataclass(frozen=True)
@@ -76,7 +81,8 @@ def read_trained(source: str | Path, *, ema: bool | None = None, key: str = "che
 
     Args:
         source: A run's folder; one of its checkpoints; a file in the layout of the official code, timm or Hugging Face;
-            a teacher fitted here; a folder that src/export.py wrote; or timm:<name>.
+            a teacher fitted here; a folder that src/export.py or transformers wrote, or of the Hub's cache; or
+            timm:<name>.
         ema: The averaged weights, or the raw ones, of a checkpoint that holds both; None: those that the run chose.
         key: What the user set to ``source``, for messages.
 
@@ -87,6 +93,8 @@ def read_trained(source: str | Path, *, ema: bool | None = None, key: str = "che
     found = _read(str(source), ema, key)
     if ema and not found.has_average:
         raise ConfigError(f"ema=true, but {source} holds no averaged weights; pass ema=false")
+    if ema is None and found.has_average and found.config is None:
+        log.warning(f"{source} holds raw and averaged weights: the raw ones are used; ema=true takes the average")
     return found
 
 
@@ -97,18 +105,19 @@ def _read(text: str, ema: bool | None, key: str) -> Trained:
     if text.startswith(PUBLISHED):
         return _published(text.removeprefix(PUBLISHED), key)
     if path.is_dir():
-        if (path / EXPORTED).is_file():
-            return _exported(path)
-        path = path / BEST
+        folder = checkpoint_source.snapshot(path)
+        if (folder / EXPORTED).is_file():
+            return _bare(folder, path.name, {}, ema=bool(ema)) if is_of_transformers(folder) else _exported(folder)
+        path = folder / BEST
     elif not path.is_file():
         if not timm.is_model(text.partition(".")[0]):
             raise ConfigError(checkpoint_source.nothing_there(text, key))
         return _published(text, key)
-    if (description := _description(path)) is not None:
-        return _of_run(path, description, ema)
+    if (own := _description(path)) is not None:
+        return _of_run(path, own, ema)
     if {"name", "form"} <= (metadata := read_metadata(path)).keys():
         return _fitted_teacher(path, metadata)
-    return _bare_file(path, metadata, ema=bool(ema))
+    return _bare(path, path.stem, metadata, ema=bool(ema))
 
 
 def _description(path: Path) -> Mapping[str, object] | None:
@@ -177,25 +186,36 @@ def _fitted_teacher(path: Path, metadata: Mapping[str, str]) -> Trained:
     )
 
 
-def _bare_file(path: Path, metadata: Mapping[str, str], *, ema: bool) -> Trained:
-    """Weights alone: what they are of follows from the shapes."""
-    state, _ = to_timm(read_state(path, ema=ema, key="ema"))
-    inputs = Inputs.from_metadata(metadata) or IMAGENET
-    net, image_size, num_classes = infer_network(state, path)
+def _bare(path: Path, name: str, metadata: Mapping[str, str], *, ema: bool) -> Trained:
+    """Weights alone, or a folder of transformers: what they are of follows from the shapes and from config.json."""
+    found = read_weights(path, ema=ema, key="ema")
+    state, _ = to_timm(found.state)
+    described, known = None, None
+    if is_hugging_face(found.state):
+        described = description(path if path.is_dir() else path.parent)
+        known = described.architecture if described else usual(state)
+    net, state, image_size, num_classes = infer_network(state, path, known)
     load_exactly(net, state, path)
-    student = Student(net, Preprocess(inputs.mean, inputs.std, image_size))
+    inputs = described.inputs if described else Inputs.from_metadata(metadata) or IMAGENET
     return Trained(
-        name=path.stem,
-        student=student.eval(),
-        classes=imagenet_classes(num_classes),
-        crop=OFFICIAL_CROP,
-        has_average=_holds_average(path),
+        name=name,
+        student=Student(net, Preprocess(inputs.mean, inputs.std, image_size)).eval(),
+        classes=_classes(described, num_classes, path),
+        crop=described.crop if described else OFFICIAL_CROP,
+        fusion=Fusion.logits if described else Fusion.softmax,  # transformers decides by the mean of two heads' logits
+        has_average=found.has_average or ema,
     )
 
 
-def _holds_average(path: Path) -> bool:
-    content = {} if path.suffix == ".safetensors" else read_torch(path)
-    return isinstance(content, Mapping) and {"model", "model_ema"} <= content.keys()
+def _classes(described: Described | None, num_classes: int, path: Path) -> tuple[str, ...]:
+    if described is None or described.classes is None:
+        return imagenet_classes(num_classes)
+    if len(described.classes) != num_classes:
+        raise ConfigError(
+            f"{path}: id2label of config.json must name {num_classes} classes, got {len(described.classes)}. Pass a"
+            " folder whose files belong together."
+        )
+    return described.classes
 
 
 def _published(name: str, key: str) -> Trained:
@@ -219,18 +239,27 @@ def _published(name: str, key: str) -> Trained:
 
 
 def _exported(folder: Path) -> Trained:
-    """A folder in timm's layout, as src/export.py writes it."""
+    """A folder in timm's layout, as src/export.py and the Hub have it."""
     try:
         content = json.loads((folder / EXPORTED).read_text(encoding="utf-8"))
-        record = content["pretrained_cfg"]
-        num_classes, crop = int(content["num_classes"]), float(record.get("crop_pct", OFFICIAL_CROP))
-        classes = tuple(map(str, content.get("label_names") or imagenet_classes(num_classes)))
+        record = content.get("pretrained_cfg") or content  # timm before 0.9 wrote one level
+        num_classes, crop = int(content["num_classes"]), float(record.get("crop_pct") or OFFICIAL_CROP)
+        classes = tuple(map(str, content.get("label_names") or record.get("labels") or imagenet_classes(num_classes)))
         fusion = Fusion(content.get("fusion", Fusion.softmax))
         upright = content.get("upright", True) is True
         mean, std, size = tuple(record["mean"]), tuple(record["std"]), int(record["input_size"][-1])
-        net: nn.Module = timm.create_model(f"local-dir:{folder.absolute()}", pretrained=True)
-    except (ValueError, KeyError, TypeError, OSError, RuntimeError, SafetensorError) as fault:
+        kept = {name: record[name] for name in _OF_RECORD if record.get(name) is not None}
+        overlay = {**kept, "num_classes": num_classes, "state_dict": read_state(folder)}
+        net: nn.Module = timm.create_model(
+            content["architecture"],
+            pretrained=True,
+            pretrained_cfg_overlay=overlay,
+            num_classes=num_classes,
+            **content.get("model_args") or {},
+        )
+    except (ValueError, KeyError, TypeError, AttributeError, OSError, RuntimeError) as fault:
         reason = (str(fault).splitlines() or [type(fault).__name__])[0]
         raise ConfigError(f"{folder} is no network in timm's layout ({reason}); make it anew") from None
+    vars(net)["pretrained_cfg"].pop("state_dict", None)  # timm would keep a second copy of the weights there
     student = Student(net, Preprocess(mean, std, size))
     return Trained(name=folder.name, student=student.eval(), classes=classes, crop=crop, upright=upright, fusion=fusion)

@@ -14,7 +14,7 @@ from torch import Tensor, cat, nn
 from deit.config.errors import ConfigError
 from deit.config.network import Resampling
 from deit.config.schema import PUBLISHED
-from deit.models.files import State, read_state, save_weights
+from deit.models.files import State, read_weights, save_weights
 from deit.models.layouts import to_timm
 from deit.models.networks import card
 from deit.models.positions import Grid, resample_positions
@@ -55,15 +55,18 @@ def load_student(
     stay as freshly drawn.
 
     Args:
-        source: A file in the layout of the official code, timm, Hugging Face or our own, or ``timm:<name>``.
+        source: A run's folder, a file or folder in the layout of the official code, timm, Hugging Face or our own, or
+            ``timm:<name>``.
         positions: How position embeddings are resampled.
         ema: Take the averaged weights of a checkpoint that holds both.
 
     Raises:
         ConfigError: for everything else that does not fit; the student is then unchanged.
     """
-    path = _file(str(source))
-    state, dropped = to_timm(read_state(path, ema=ema))
+    path = local_weights(str(source))
+    found = read_weights(path, ema=ema)
+    state, dropped = to_timm(found.state)
+    dropped += found.dropped
     own = student.net.state_dict()
     derived: list[str] = []
     resampled: list[str] = []
@@ -89,7 +92,12 @@ def save_student(path: str | Path, student: Student) -> None:
     save_weights(path, state, {"num_classes": str(classes), **student.preprocess.inputs.metadata()})
 
 
-def _file(source: str) -> Path:
+def local_weights(source: str) -> Path:
+    """Return the file or folder that ``init=<source>`` is read from, downloaded where it names published weights.
+
+    Raises:
+        ConfigError: if these cannot be had.
+    """
     if not source.startswith(PUBLISHED):
         return Path(source)
     name = source.removeprefix(PUBLISHED)
@@ -198,10 +206,15 @@ def load_exactly(net: nn.Module, state: State, path: str | Path) -> None:
         for name in own
         if name in state and state[name].shape != own[name].shape
     ]
+    misshapen += [
+        f"{name} is {tensor.dtype} instead of {own[name].dtype}"
+        for name, tensor in state.items()
+        if name in own and tensor.is_floating_point() != own[name].is_floating_point()
+    ]
     faults = {
         "missing": [name for name in own if name not in state],
         "unexpected": [name for name in state if name not in own],
-        "of another shape": misshapen,
+        "of another form": misshapen,
     }
     if any(faults.values()):
         told = "; ".join(f"{what}: {_some(names)}" for what, names in faults.items() if names)

@@ -22,7 +22,7 @@ from deit.data.sources import DataSet, open_dataset
 from deit.distillation.targets import BankTargets
 from deit.models.students import Student, build_student
 from deit.models.teachers import FrozenTeacher
-from deit.models.weights import load_student
+from deit.models.weights import load_student, local_weights
 from deit.training import beginning, best_checkpoint, checkpoints, loggers, summary, teachers
 from deit.training.banks import BankCheck, targets
 from deit.training.beginning import Beginning
@@ -58,6 +58,7 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
         return known.get("val/acc1", math.nan)
     refuse_missing_devices(config)
     dataset = open_dataset(config.data)
+    fetch_weights(config, len(dataset.classes))
     run, ran, start = _opened(composed, config, dataset, folder, overrides)
     try:
         if composed.init == OF_SWEEP:
@@ -97,6 +98,19 @@ def _opened(
     return run, ran, start
 
 
+def fetch_weights(config: Config, num_classes: int) -> None:
+    """Download the published weights that a run starts from, before it has a folder: one without them leaves none.
+
+    Raises:
+        ConfigError: if they cannot be had.
+    """
+    if config.init is not None:
+        local_weights(config.init)
+    if config.uses_teacher:
+        for member in teachers.members(config):
+            teachers.fetch(member, num_classes)
+
+
 def suited(config: Config, dataset: DataSet) -> Config:
     """``config`` with batch and warm-up for the images there are, each change said with its reason.
 
@@ -114,7 +128,7 @@ def suited(config: Config, dataset: DataSet) -> Config:
 def _train(config: Config, run: RunFolder, dataset: DataSet, start: Beginning, signals: Signals) -> float:
     configure_torch(config)
     data, student = keyed_data(config, dataset), initial_student(config, dataset)
-    module = build_module(config, dataset, student, teachers.obtain(config, dataset))
+    module = build_module(config, dataset, student, teachers.obtain(config, dataset, signals))
     opened = loggers.build(config, run, data, step=start.step)
     closing = Closing(config, run, data)
     extra = [

@@ -2,10 +2,9 @@
 
 import dataclasses
 import hashlib
-import json
 import logging
-import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -13,19 +12,18 @@ from lightning.pytorch import seed_everything
 
 from deit.config import compose
 from deit.config.errors import ConfigError
-from deit.config.execution import Optim, OptimizerKind
 from deit.config.material import Augment, Data, OnError
 from deit.config.schema import Config
-from deit.config.teacher_names import network_name, teacher_label, teacher_slug
+from deit.config.teacher_names import teacher_label, teacher_slug
 from deit.config.teaching import Teacher, TeacherSource
-from deit.data.datamodule import KeyedData
 from deit.data.locking import only_one
 from deit.data.sources import DataSet, ImageError, open_dataset
 from deit.data.unreadable import refusal
-from deit.models.files import save_weights
+from deit.models.networks import card
+from deit.models.published import published_weights
 from deit.models.teachers import Ensemble, FrozenTeacher, TeacherNetwork, build_teacher, has_nano_form
-from deit.training.modules import TeacherModule
-from deit.training.trainer import plain_trainer
+from deit.training import teacher_fit
+from deit.training.preemption import Signals, watched
 
 log = logging.getLogger(__name__)
 
@@ -34,15 +32,20 @@ RECIPE = 1  # counts changes of how a teacher is fitted: an older file is then n
 PROBED_IMAGES = 16  # enough to tell two data sets of equal labels apart, few enough to cost nothing
 
 
-def obtain(config: Config, dataset: DataSet) -> FrozenTeacher | None:
+def obtain(config: Config, dataset: DataSet, signals: Signals | None = None) -> FrozenTeacher | None:
     """The teacher of a run, or None if nothing asks one.
+
+    signals: those that may end the run; None: they are answered while a teacher is fitted.
 
     Raises:
         ConfigError: if its weights can't be had, or its head does not answer the data's classes.
+        Preempted: if a signal arrives while it is fitted; what was fitted is kept.
     """
     if not config.uses_teacher:
         return None
-    return _frozen(config, [_weighted(member, dataset) for member in members(config)], len(dataset.classes))
+    with nullcontext(signals) if signals is not None else watched() as heeded:
+        ready = [_weighted(member, dataset, heeded) for member in members(config)]
+    return _frozen(config, ready, len(dataset.classes))
 
 
 def obtain_again(config: Config, num_classes: int) -> FrozenTeacher:
@@ -114,6 +117,19 @@ def members(config: Config) -> list[Config]:
     ]
 
 
+def fetch(config: Config, num_classes: int) -> None:
+    """Download the published weights of one teacher, if it starts from them and they predict the data's classes.
+
+    Raises:
+        ConfigError: if they cannot be had.
+    """
+    name, source = config.teacher.name, config.teacher_source
+    if source is TeacherSource.finetune:
+        published_weights(name, card(name, "teacher.name"), None)
+    elif source is TeacherSource.pretrained and (record := card(name, "teacher.name")).num_classes == num_classes:
+        published_weights(name, record, "teacher.checkpoint")
+
+
 def untrained(config: Config, *, num_classes: int) -> TeacherNetwork | Ensemble:
     """The teacher of ``config`` with random weights: its form, its size, its speed."""
     randomly = [
@@ -124,14 +140,18 @@ def untrained(config: Config, *, num_classes: int) -> TeacherNetwork | Ensemble:
     return networks[0] if len(networks) == 1 else Ensemble(networks)
 
 
-def _weighted(config: Config, dataset: DataSet) -> Config:
+def _weighted(config: Config, dataset: DataSet, signals: Signals) -> Config:
     """``config`` with a teacher whose weights can be had: one to be fitted is fitted, or found where it was before."""
     if not config.fits_teacher:
         return config
     file = fitted_file(config, dataset)
-    with only_one(file.with_suffix(".lock"), f"fitting the same teacher, {file}"):
-        if not file.is_file():
-            _fit(config, dataset, file)
+    if not file.is_file():  # one that is there needs no lock: its folder may be another's, or only be read
+        with only_one(file.with_suffix(".lock"), f"fitting the same teacher, {file}"):
+            if not file.is_file():
+                seed_everything(config.teacher.fit.seed, verbose=False)
+                network = _network(config, len(dataset.classes))
+                metadata = {"name": config.teacher.name, "label": label(config)}
+                teacher_fit.fit(config, dataset, network, fit_augment(config), file, metadata, signals)
     log.info(f"teacher {label(config)}: {file}")
     return _fitted(config, file)
 
@@ -208,54 +228,4 @@ def _network(config: Config, num_classes: int) -> TeacherNetwork:
         std=config.data.std,
         source=config.teacher_source,
         normalised=True,
-    )
-
-
-def _fit(config: Config, dataset: DataSet, file: Path) -> None:
-    """Train the teacher on the data of the run and keep its weights in ``file``."""
-    fit = config.teacher.fit
-    optim = Optim(
-        kind=OptimizerKind.adamw,
-        lr=fit.lr,
-        batch_size=fit.batch_size,
-        epochs=fit.epochs,
-        warmup_epochs=fit.epochs // 10,  # long enough for AdamW's moments, short beside the training
-        weight_decay=fit.weight_decay,
-    )
-    started = " from its published weights" if config.teacher_source is TeacherSource.finetune else ""
-    log.info(
-        f"fitting teacher {network_name(config.teacher.name)}{started} on {len(dataset.train)} images for {fit.epochs}"
-        " epochs;"
-        f" later runs will find it in {file}"
-    )
-    seed_everything(fit.seed, verbose=False)
-    module = TeacherModule(_network(config, len(dataset.classes)), optim, seed=fit.seed)
-    augment = fit_augment(config)
-    inputs = module.network.preprocess.inputs
-    size = inputs.image_size or config.image_size
-    data = KeyedData(dataset, config.data, augment, image_size=size, batch_size=fit.batch_size, seed=fit.seed)
-    trainer = plain_trainer(config.trainer, epochs=fit.epochs, what=f"teacher {network_name(config.teacher.name)}")
-    began = time.perf_counter()
-    trainer.fit(module, data)
-    accuracy = float(trainer.callback_metrics["val/acc1"])
-    log.info(f"teacher fitted in {time.perf_counter() - began:.0f} s: {accuracy:.2f} % on validation")
-    save_weights(
-        file,
-        module.network.net.state_dict(),
-        {
-            "name": config.teacher.name,
-            "label": label(config),
-            "num_classes": str(len(dataset.classes)),
-            **inputs.metadata(),
-            "val_acc1": f"{accuracy:.4f}",
-            "form": json.dumps(
-                {
-                    "scale": compose.plain(config.scale),
-                    "nano_width": config.teacher.nano_width,
-                    "classes": dataset.classes,
-                    "crop": augment.eval_share,
-                    "upright": config.data.shows_upright,
-                }
-            ),
-        },
     )

@@ -95,18 +95,18 @@ class Threads(Callback):
             torch.set_num_threads(self.threads)
 
 
-def plain_trainer(settings: Settings, *, epochs: int, what: str) -> Trainer:
-    """A trainer on one device that keeps nothing: for fitting a teacher."""
+def plain_trainer(settings: Settings, *, epochs: int, what: str, keeping: LastCheckpoint | None = None) -> Trainer:
+    """Lightning's trainer on one device, for fitting a teacher; keeping: its checkpoints, None for none."""
     callbacks, loggers = progress.show(what, epochs=epochs, bar=settings.progress)
     return Trainer(
         accelerator=settings.accelerator,
         devices=1,
-        plugins=[*slurm()],
+        plugins=[CheckpointFiles(), *slurm()],
         precision=settings.precision,  # pyright: ignore[reportArgumentType] - checked against Lightning's names
         max_epochs=epochs,
-        callbacks=[*callbacks, Threads(settings.threads)],
+        callbacks=[*callbacks, Threads(settings.threads), *([] if keeping is None else [keeping])],
         logger=loggers,
-        enable_checkpointing=False,
+        enable_checkpointing=keeping is not None,
         enable_model_summary=False,
         enable_progress_bar=bool(callbacks),
         num_sanity_val_steps=0,
