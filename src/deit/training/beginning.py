@@ -177,6 +177,8 @@ def _settings_apart(
     if config.init is None:  # the weights come from the checkpoint
         free += ["init", "init_ema", "init_positions"]
     before, after = (cast(dict, compose.plain(one)) for one in (was, config))
+    if not (was.uses_teacher or config.uses_teacher):
+        before, after = (one | {"teacher": {}} for one in (before, after))
     yield from ledger.differing(before, after, except_for=free)
 
 
