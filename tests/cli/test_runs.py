@@ -43,6 +43,8 @@ def test_a_run_leaves_what_it_promises_and_says_where(deit_train: Callable[..., 
         "config.yaml",
         "metrics.csv",
         "predictions.npz",
+        "data.json",
+        ".checksums.json",
         "train.log",
         "checkpoints",
     }
