@@ -66,12 +66,12 @@ class RunFolder:
         facts: Mapping[str, object] = MappingProxyType({}),
     ) -> None:
         self.path, self.data = path, None if identity is None else digest_of(identity)
-        self._fingerprints = fingerprints or (compose.fingerprint(config),)
+        known = fingerprints or (compose.fingerprint(config),)
         text = yaml.safe_dump(compose.plain(config), sort_keys=False)
         self.record: dict[str, object] = {
             "schema": SCHEMA,
             "status": "running",
-            "fingerprint": self._fingerprints[0],
+            "fingerprint": known[0],
             "overrides": overrides,
             **({"own": compose.plain(config.own)} if config.own.reasons else {}),
             **facts,
@@ -80,7 +80,7 @@ class RunFolder:
             "environment": environment(),
             "error": None,
         }
-        self._refuse_another_run(text)
+        refuse_another_run(path, config, known)
         if is_rank_zero():
             self._lock = held(path / LOCK, what=f"on the run in {path}", another="hydra.run.dir=<folder>")
             for folder in (self.checkpoints, path / "tensorboard", path / "wandb"):
@@ -130,19 +130,6 @@ class RunFolder:
         except RunError as fault:
             log.error(fault)  # beside the error that ended the run, which is the one to raise
 
-    def _refuse_another_run(self, config: str) -> None:
-        earlier = _read(self.path)
-        if earlier is None or earlier.get("fingerprint") in self._fingerprints:
-            return
-        kept = self.path / "config.yaml"
-        apart = ledger.difference(kept.read_text(encoding="utf-8", errors="replace"), config) if kept.is_file() else []
-        more = [f"and {len(apart) - SHOWN} more"] if len(apart) > SHOWN else []
-        listed = "".join(f"\n  - {line}" for line in [*apart[:SHOWN], *more])
-        raise ConfigError(
-            f"{self.path} holds a run of another configuration (see its config.yaml); pass another"
-            f" hydra.run.dir=<folder>, or the settings of that run to continue it{listed}"
-        )
-
     def _forget(self) -> None:
         """Delete what an earlier run left, its record first: a kill leaves no record of what is not there."""
         for file in (self.path / "run.json", self.path / DATA, *self.checkpoints.glob("*.ckpt")):
@@ -151,6 +138,21 @@ class RunFolder:
     @rank_zero_only
     def _write(self) -> None:
         write_atomically(self.path / "run.json", record_text(self.record))
+
+
+def refuse_another_run(folder: Path, config: Config, fingerprints: Sequence[str]) -> None:
+    """Raise ConfigError, with what differs, if ``folder`` has the record of a run with none of ``fingerprints``."""
+    earlier = _read(folder)
+    if earlier is None or earlier.get("fingerprint") in fingerprints:
+        return
+    kept, now = folder / "config.yaml", yaml.safe_dump(compose.plain(config))
+    apart = ledger.difference(kept.read_text(encoding="utf-8", errors="replace"), now) if kept.is_file() else []
+    more = [f"and {len(apart) - SHOWN} more"] if len(apart) > SHOWN else []
+    listed = "".join(f"\n  - {line}" for line in [*apart[:SHOWN], *more])
+    raise ConfigError(
+        f"{folder} holds a run of another configuration (see its config.yaml); pass another"
+        f" hydra.run.dir=<folder>, or the settings of that run to continue it{listed}"
+    )
 
 
 def finished(folder: Path, *configs: Config) -> dict[str, float] | None:

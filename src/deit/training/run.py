@@ -31,7 +31,7 @@ from deit.training.checkpoints import Description, LastCheckpoint
 from deit.training.closing import Closing
 from deit.training.decisions import TeacherCheck
 from deit.training.faults import explained
-from deit.training.folder import RunFolder, finished, is_rank_zero, is_recorded, refuse_unfinished
+from deit.training.folder import RunFolder, finished, is_rank_zero, is_recorded, refuse_another_run, refuse_unfinished
 from deit.training.modules import DistillationModule, StudentModule
 from deit.training.patience import Patience
 from deit.training.preemption import Signals, watched
@@ -83,6 +83,8 @@ def _opened(
         dataset, folder, overrides: As `train`.
     """
     ran = suited(config, dataset)
+    fingerprints = (compose.fingerprint(composed), compose.fingerprint(config))
+    refuse_another_run(folder, ran, fingerprints)
     identity = identity_of(dataset) if is_rank_zero() else None
     is_known = is_recorded(folder, composed, config)
     start = beginning.find(ran, dataset, identity, folder, is_known=is_known)
@@ -90,7 +92,7 @@ def _opened(
         folder,
         ran,
         overrides,
-        fingerprints=(compose.fingerprint(composed), compose.fingerprint(config)),
+        fingerprints=fingerprints,
         identity=identity,
         is_anew=start.is_anew,
         facts={"adapted": adapted(config, len(dataset.train))[1], "attempt": start.attempt(config, folder)},
