@@ -80,9 +80,9 @@ def test_what_starts_from_a_job_that_failed_fails_and_says_so(
     )
     outcome = deit_train(*settings, "-m")
     assert outcome.status != 0
-    record = json.loads((tmp_path / "sweep/1/run.json").read_text())
-    assert record["status"] == "failed"
-    assert "sweep/0, which is failed" in record["error"]
+    assert "#1 failed: this run starts from the best weights of" in outcome.said
+    assert "sweep/0, which is failed" in outcome.said
+    assert not (tmp_path / "sweep/1/run.json").exists()
 
 
 def test_one_run_of_a_grid_says_that_it_is_one(deit_train: Callable[..., Outcome]) -> None:

@@ -57,12 +57,12 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
         log.info(f"{folder} is done already, with test/acc1 {known['test/acc1']:.2f}; resume=never would run it again")
         return known.get("val/acc1", math.nan)
     refuse_missing_devices(config)
+    if composed.init == OF_SWEEP:
+        refuse_unfinished(Path(str(config.init)).parents[1])
     dataset = open_dataset(config.data)
     fetch_weights(config, len(dataset.classes))
     run, ran, start = _opened(composed, config, dataset, folder, overrides)
     try:
-        if composed.init == OF_SWEEP:
-            refuse_unfinished(Path(str(config.init)).parents[1])
         if is_rank_zero():
             start.bring(folder)
         with explained(ran), watched() as signals:
