@@ -141,6 +141,16 @@ def test_of_its_own_folder_a_run_is_measured_on_what_it_held_out(
         measured("data.test_fraction=0.5")
 
 
+def test_a_run_that_does_not_record_its_images_is_not_measured_on_a_split_drawn_anew(
+    measured: Callable[..., ImageSet], config: Callable[..., Config], tmp_path: Path
+) -> None:
+    own = config("scale.depth=1", "data=folder", f"data.root={tmp_path}/photos", "data.seed=3")
+    old = a_run(tmp_path / "old", own, CLASSES, data=None)
+    with pytest.raises(ConfigError, match=r"must record which images it held out.*old of an earlier release"):
+        measured(checkpoint=old)
+    assert len(measured("data=folder", f"data.root={photos(tmp_path / 'new')}", checkpoint=old).split) == 30
+
+
 def test_images_that_were_trained_on_are_refused_under_any_name(
     measured: Callable[..., ImageSet], config: Callable[..., Config], tmp_path: Path
 ) -> None:

@@ -24,7 +24,9 @@ def a_file(path: Path, num_classes: int, **more: object) -> str:
     return str(path)
 
 
-def a_run(folder: Path, config: Config, classes: tuple[str, ...] = tuple("0123456789")) -> str:
+def a_run(
+    folder: Path, config: Config, classes: tuple[str, ...] = tuple("0123456789"), data: str | None = "digest"
+) -> str:
     """checkpoints/best.ckpt with raw and, where the configuration keeps them, averaged weights."""
     statistics = {"mean": config.data.mean, "std": config.data.std}
     size = {"image_size": config.image_size, "token": config.token, "num_classes": len(classes)}
@@ -34,7 +36,7 @@ def a_run(folder: Path, config: Config, classes: tuple[str, ...] = tuple("012345
         state |= {f"average.module.net.{name}": tensor / 2 for name, tensor in net.state_dict().items()}
     file = folder / "checkpoints" / "best.ckpt"
     file.parent.mkdir(parents=True)
-    torch.save({"state_dict": state, DESCRIPTION: describe(config, classes)}, file)
+    torch.save({"state_dict": state, DESCRIPTION: describe(config, classes, data)}, file)
     return str(folder)
 
 

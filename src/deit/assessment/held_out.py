@@ -49,6 +49,25 @@ def with_own_split(data: Data, runs: Sequence[Subject], typed: Sequence[str]) ->
     return replace(data, **own)
 
 
+def refuse_unrecorded_split(runs: Sequence[Subject], splits: Sequence[Split]) -> None:
+    """Refuse runs of releases that drew splits by position: what is held out now are images that they were trained on.
+
+    Args:
+        runs: What `trained_on` found.
+        splits: The images to measure on.
+
+    Raises:
+        ConfigError: If a split is drawn by name, and a run does not record its images.
+    """
+    old = ", ".join(one.source for one in runs if one.trained.data is None)
+    if old and any(len(one) < len(one.source) and one.source.names() is not None for one in splits):
+        raise ConfigError(
+            f"checkpoint must record which images it held out, because its own data are measured, got {old} of an"
+            " earlier release, which divided them otherwise. Read the test accuracy in its run.json, or pass"
+            " data.root=<folder of new images>."
+        )
+
+
 def are_new(data: Data, runs: Sequence[Subject]) -> bool:
     """Return True if ``data`` are images of the user's own that none of the networks was trained on."""
     return not runs and data.kind in OF_ONES_OWN

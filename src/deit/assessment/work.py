@@ -94,6 +94,7 @@ def open_measured(
         held_out.refuse_split_settings(typed)
     owner = runs[0].source if runs else None
     sets = open_sets(request, chosen.data, subjects, trained_by=owner, are_new=are_new)
+    held_out.refuse_unrecorded_split(runs, [images.split for images in sets])
     for images in sets if chosen.data.kind is DataKind.folder else ():
         held_out.refuse_trained_images([one for one in subjects if one not in runs], images.split)
     if not are_new:

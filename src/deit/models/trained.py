@@ -21,7 +21,7 @@ from deit.config.schema import PUBLISHED, Config
 from deit.config.teacher_names import network_name
 from deit.config.teaching import Fusion, Teacher, TeacherSource
 from deit.models.class_names import imagenet_classes
-from deit.models.description import CLASSES, CONFIG, DESCRIPTION
+from deit.models.description import CLASSES, CONFIG, DATA, DESCRIPTION
 from deit.models.files import read_metadata, read_state, read_torch, read_weights
 from deit.models.hugging_face import Described, description, is_of_transformers
 from deit.models.inferred import infer_network, usual
@@ -62,6 +62,8 @@ class Trained:
     """Whether averaged weights lie beside the raw ones."""
     config: Config | None = None
     """What a run of ours was; None for what comes from elsewhere."""
+    data: str | None = None
+    """Digest of the images of a run and of their splits; None if it is not recorded."""
 
     @property
     def inputs(self) -> Inputs:
@@ -154,6 +156,7 @@ def _of_run(path: Path, description: Mapping[str, object], ema: bool | None) -> 
         fusion=config.distill.fusion,
         has_average=averaged,
         config=config,
+        data=cast(str | None, description.get(DATA)),
     )
 
 
