@@ -134,6 +134,25 @@ def test_a_run_says_what_its_checkpoint_is(config: Callable[..., Config], source
     torch.testing.assert_close(answer(trained, images), timm_answer(net, images), rtol=0, atol=1e-5)
 
 
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "emptied": lambda content: b"",
+    "halved": lambda content: content[: len(content) // 2],
+    "zeroed": lambda content: bytes(len(content)),
+    "one bit": lambda content: content[:5000] + bytes([content[5000] ^ 1]) + content[5001:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_of_a_runs_corrupt_checkpoint_it_is_said_what_is_lost(
+    config: Callable[..., Config], damage: str, tmp_path: Path
+) -> None:
+    left_by_a_run(tmp_path / "mine", config("distill=none", "teacher=none", "scale.depth=1"))
+    file = tmp_path / "mine/checkpoints/best.ckpt"
+    file.write_bytes(DAMAGES[damage](file.read_bytes()))
+    with pytest.raises(ConfigError, match=r"best\.ckpt is corrupt.*weights of that epoch are lost.*resume=never"):
+        read_trained(tmp_path / "mine")
+
+
 def test_a_runs_folder_gives_the_weights_to_start_from(config: Callable[..., Config], tmp_path: Path) -> None:
     settings = config("distill=hard", "scale.depth=1", f"init={tmp_path / 'mine'}")
     net = left_by_a_run(tmp_path / "mine", settings)

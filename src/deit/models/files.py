@@ -95,7 +95,8 @@ def _read_safetensors(path: Path) -> State:
         raise _no_safetensors(path, fault) from None
     if recorded not in (None, _digest(state, metadata)):
         raise ConfigError(
-            f"{path} is damaged: it does not hold what it was written with; copy it again, or make it anew"
+            f"{path} is corrupt: it does not hold what it was written with. Copy it again, or delete it: the next run"
+            " fits a teacher again, and src/export.py writes a network again."
         )
     return state
 

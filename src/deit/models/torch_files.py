@@ -60,6 +60,8 @@ def read_torch(path: Path, *, way_out: str | None = None) -> object:
     try:
         return _read(path, _DATA)
     except UnpicklingError as fault:
+        if _is_of_run(path) and not zipfile.is_zipfile(path):  # a run's own is an archive unless it was cut off
+            raise _no_checkpoint(path, fault) from None
         found = re.search(r"GLOBAL \S+", str(fault))  # what follows is torch's advice to trust the file
         reason = found[0] if found else "it is no pickle of tensors"
         way_out = way_out or f"convert it on a machine that may trust the file: {conversion(path)}"
@@ -106,7 +108,7 @@ def _check_archive(path: Path) -> None:
                 f"{path} was refused: its entries claim {claimed:,} bytes, the file has {held:,}; pass another file"
             )
         if (corrupt := archive.testzip()) is not None:
-            raise ConfigError(f"{path} is damaged: {corrupt} in it has another checksum; copy or download it again")
+            raise ConfigError(f"{path} is corrupt: {corrupt} in it has another checksum. {_remedy(path)}")
         pickle = next((one for one in entries if one.filename.endswith("data.pkl")), None)
         if pickle is not None and _BLANK in archive.read(pickle):
             raise UnpicklingError("GLOBAL bytearray may fill the memory")
@@ -125,7 +127,24 @@ def not_fetched(path: Path) -> ConfigError:
 
 def _no_checkpoint(path: Path, fault: Exception) -> ConfigError:
     reason = (str(fault).splitlines() or [type(fault).__name__])[0]
+    if _is_of_run(path):
+        return ConfigError(f"{path} is corrupt ({reason}). {_remedy(path)}")
     return ConfigError(f"{path} is no checkpoint ({reason}); pass a .pth, .safetensors or .ckpt file")
+
+
+def _is_of_run(path: Path) -> bool:
+    return path.suffix == ".ckpt" and path.parent.name == "checkpoints"
+
+
+def _remedy(path: Path) -> str:
+    """Say how to get what a corrupt file held."""
+    if not _is_of_run(path):
+        return "Copy or download it again."
+    run = path.parent.parent
+    return (
+        f"The weights of that epoch are lost unless you have a copy. Pass another checkpoint of {path.parent}, or train"
+        f" the run again with hydra.run.dir={run} resume=never."
+    )
 
 
 def conversion(path: Path) -> str:
