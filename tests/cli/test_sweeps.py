@@ -19,6 +19,7 @@ from test_runs import TINY
 from conftest import ROOT, Outcome
 from deit.config.ledger import freeze
 from deit.config.preflight import as_yaml
+from deit.config.sealed import parse_record, record_text
 
 
 def jobs(sweep: Path) -> list[Path]:
@@ -133,8 +134,9 @@ def test_a_sweep_that_is_started_again_does_what_is_left(deit_train: Callable[..
     sweep = tmp_path / "sweep"
     assert statuses(sweep) == ["done", "done", "done", "running"]
     shutil.rmtree(sweep / "1")
-    record = json.loads((sweep / "2/run.json").read_text())
-    (sweep / "2/run.json").write_text(json.dumps(record | {"status": "failed", "error": "RuntimeError: no luck"}))
+    file = sweep / "2/run.json"
+    failed = parse_record(file.read_text(), file) | {"status": "failed", "error": "RuntimeError: no luck"}
+    file.write_text(record_text(failed))
     before = (sweep / "0/run.json").stat().st_mtime_ns
     again = deit_train(*SEEDS, "seed=0,1,2,3", "logger=[csv,tensorboard]")
     assert again.status == 0, again.said
