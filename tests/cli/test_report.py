@@ -45,14 +45,15 @@ def test_the_report_of_a_report_is_the_same(leave_run: Leave, tmp_path: Path) ->
     assert (tmp_path / "sweep/report/report.html").read_bytes() == first
 
 
-def test_a_folder_in_which_nothing_is_readable_is_still_reported(leave_run: Leave, tmp_path: Path) -> None:
+def test_a_report_of_nothing_that_is_readable_is_written_and_fails(leave_run: Leave, tmp_path: Path) -> None:
     (leave_run(tmp_path / "sweep/0") / "config.yaml").unlink()
     outcome = report(tmp_path, "sweep")
-    assert outcome.status == 0, outcome.said
+    assert outcome.status == 1, outcome.said
     assert outcome.said.splitlines() == [
         "0 runs",
         "not readable: sweep/0: config.yaml is missing",
         "files: sweep/report",
+        "the report is empty: none of the runs could be read, for the reasons above",
     ]
 
 

@@ -195,7 +195,7 @@ FILES_AND_FOLDERS = [
     Wrong("train.py data=folder data.root=photos", ("photos/photos has folders (cat, dog …)", "pass data.root=photos/photos"), {"photos/photos/cat/1.jpg": "", "photos/photos/dog/1.jpg": ""}),
     Wrong("train.py data=folder data.root=photos", ("class folders without an image: cat, dog", "2 files are HEIC", "heif-convert"), {"photos/cat/1.HEIC": "", "photos/dog/1.heif": ""}),
     Wrong("train.py data=flowers102 distill=none", ("needs the folder flowers-102/", "data.download=true")),
-    Wrong("train.py teacher.checkpoint=checkpoints", ("teacher.checkpoint=checkpoints is not a file",), {"checkpoints/best.ckpt": ""}),
+    Wrong("train.py teacher.checkpoint=checkpoints", ("teacher.checkpoint=checkpoints is a folder without checkpoints/best.ckpt",), {"checkpoints/best.ckpt": ""}),
     Wrong("train.py init=epoch=3.ckpt", ("init=epoch=3.ckpt is not a file",)),
     Wrong("train.py resume=yes", ("resume=yes is not a file; possible: auto, never, or a checkpoint",)),
     Wrong("train.py hydra.run.dir=out", ("hydra.run.dir=out cannot be a folder: out is a file",), {"out": ""}),

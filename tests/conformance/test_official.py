@@ -140,7 +140,7 @@ def test_training_images_are_cut_and_changed_as_by_the_official_recipe(config: C
 
 def test_images_of_32_pixels_are_padded_by_4(config: Callable[..., Config]) -> None:
     c = config("resolution.pixels=32", "data.decode=reference")
-    padded = TrainView(c.augment, c.data, image_size=32).crop.transforms[1]  # type: ignore[union-attr]
+    padded = TrainView(c.augment, c.data, image_size=32).crop.transforms[-1]  # type: ignore[union-attr]
     assert padded.padding == [4, 4, 4, 4]
 
 

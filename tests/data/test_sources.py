@@ -186,7 +186,7 @@ def test_a_damaged_idx_file_is_named(tmp_path, name, content, complaint):
         open_dataset(settings(DataKind.fashion_mnist, tmp_path))
 
 
-@pytest.mark.skipif(not fashion_mnist.SYSTEM_FOLDER.is_dir(), reason="dataset-fashion-mnist is not installed")
+@pytest.mark.skipif(not any(fashion_mnist.SYSTEM_FOLDER.glob("*")), reason="dataset-fashion-mnist is not installed")
 def test_fashion_mnist_of_the_package_manager_is_complete():
     found = open_dataset(settings(DataKind.fashion_mnist, val_fraction=0.05))
     assert sizes(found) == (57_000, 3_000, 10_000, "test")
