@@ -65,7 +65,7 @@ def test_an_official_recipe_is_planned_on_a_laptop(deit_train: Callable[..., Out
     )
     assert outcome.status == 0, outcome.said
     for words in (
-        "deit_b, 87,338,192 parameters, class and distillation head",
+        "deit_b, 87,338,192 parameters, class head and distillation head",
         "224 x 224 pixels, 14 x 14 patches",
         "2,000 training images, 1,000 classes",
         "1,024 views (3 views per image) in 1 optimiser step",
