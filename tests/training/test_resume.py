@@ -14,12 +14,13 @@ from lightning.pytorch import LightningModule, Trainer
 
 from alike import same
 from deit.config.errors import ConfigError, RunError
+from deit.config.execution import Trainer as TrainerSettings
 from deit.config.schema import Config
 from deit.models.description import DESCRIPTION
 from deit.training import checkpoints
 from deit.training.checkpoints import CheckpointFiles, LastCheckpoint
 from deit.training.modules import StudentModule
-from deit.training.preemption import Preempted
+from deit.training.preemption import Preempted, Signals
 from deit.training.run import train
 from small_disk import SmallDisk
 
@@ -98,6 +99,7 @@ PLACES = {
     "after the first step": (StudentModule, "on_train_batch_end", 1),
     "before a step": (StudentModule, "on_train_batch_start", 8),
     "in validation": (StudentModule, "validation_step", 14),
+    "in the last epoch": (StudentModule, "training_step", 17),
     "after an epoch's rows": (LastCheckpoint, "on_train_epoch_end", 2),
     "at the end of training": (StudentModule, "on_train_end", 1),
     "in the test": (StudentModule, "test_step", 3),
@@ -297,6 +299,19 @@ def test_times_and_counts_go_on(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_p
     assert images == 3 * 66, "of all three epochs"
     assert seconds > 0
     assert json.loads((folder / "run.json").read_text())["timing"]["fit_s"] > fitted > 0
+
+
+def test_validation_batches_are_counted_once_whatever_lightning_has_counted(
+    whole: Callable[..., Path], tmp_path: Path
+) -> None:
+    content = torch.load(whole(*EVERY_EPOCH) / "checkpoints/last.ckpt", weights_only=True)
+    validation = content["loops"]["fit_loop"]["epoch_loop.val_loop.batch_progress"]
+    count = validation["current"]["completed"]
+    validation["total"] = dict.fromkeys(validation["total"], 2 * count)
+    last = LastCheckpoint(tmp_path, TrainerSettings(), Signals())
+    last.on_save_checkpoint(None, None, content)  # pyright: ignore[reportArgumentType] - neither is used
+    assert count > 0
+    assert validation["total"] == dict.fromkeys(("ready", "started", "processed", "completed"), count)
 
 
 def test_a_file_is_whole_or_not(tmp_path: Path) -> None:

@@ -202,9 +202,15 @@ class LastCheckpoint(Checkpoint):
         self.signals.deferred = False
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
-        """Correct Lightning's counters, which take the batch that has not begun yet for one that was trained."""
+        """Correct Lightning's counters, so that they are those of a run that was never interrupted.
+
+        They take the batch that has not begun yet for one that was trained, and after some restarts they count the
+        validation batches of an epoch twice.
+        """
+        loop = checkpoint["loops"]["fit_loop"]
+        validation = loop["epoch_loop.val_loop.batch_progress"]
+        validation["total"] = dict(validation["current"])  # one validation an epoch
         if self._before_batch:
-            loop = checkpoint["loops"]["fit_loop"]
             loop["epoch_loop.batch_progress"]["current"]["ready"] -= 1
             loop["epoch_loop.state_dict"]["_batches_that_stepped"] -= 1  # a restart adds one
 
