@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ import torch
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
 
+import commands
 from deit.config.arguments import quoted
 from deit.config.compose import register, typed
 from deit.config.schema import Config
@@ -53,17 +53,6 @@ def deit_train(tmp_path: Path) -> Callable[..., Outcome]:
     def run(*arguments: str, timeout: float = 240, **environment: str) -> Outcome:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("WANDB_", "SLURM"))}
         inherited["NETRC"] = os.devnull  # where a key of Weights & Biases may be
-        return Outcome(
-            subprocess.run(
-                [sys.executable, str(ROOT / "src/train.py"), *arguments],
-                cwd=tmp_path,
-                env=inherited | environment,
-                capture_output=True,
-                text=True,
-                timeout=timeout,
-                stdin=subprocess.DEVNULL,
-                check=False,
-            )
-        )
+        return Outcome(commands.run("train.py", *arguments, cwd=tmp_path, env=inherited | environment, timeout=timeout))
 
     return run

@@ -17,7 +17,7 @@ from timm.models.deit import VisionTransformerDistilled
 from torchvision import transforms
 from torchvision.transforms import InterpolationMode
 
-from conftest import ROOT
+import commands
 from deit.assessment.request import V2, read
 from deit.assessment.work import evaluate
 from deit.config.errors import ConfigError, RunError
@@ -232,8 +232,7 @@ def test_to_be_measured_on_imagenet_needs_no_training_images(site: Site, tmp_pat
         save(tmp_path / "imagenet/val" / synset / "0.JPEG", photograph(0))
 
     def typed(script: str, *words: str) -> subprocess.CompletedProcess[str]:
-        line = [sys.executable, ROOT / "src" / script, "data=imagenet", "data.root=imagenet", *words]
-        return subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+        return commands.run(script, "data=imagenet", "data.root=imagenet", *words, cwd=tmp_path)
 
     done = typed("evaluate.py", f"checkpoint={site.checkpoint}", "data.workers=0", "output=out")
     assert done.returncode == 0, done.stderr

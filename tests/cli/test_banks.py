@@ -5,7 +5,6 @@ import random
 import re
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,8 @@ import pytest
 import torch
 from test_runs import TINY
 
-from conftest import ROOT, Outcome
+import commands
+from conftest import Outcome
 
 
 def weights(folder: Path) -> dict[str, torch.Tensor]:
@@ -94,8 +94,7 @@ def test_a_bank_that_is_not_this_runs_is_refused(deit_train: Callable[..., Outco
 
 
 def bank_py(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, str(ROOT / "src/bank.py"), *arguments]
-    return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
+    return commands.run("bank.py", *arguments, cwd=folder)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -166,10 +165,10 @@ def test_a_builder_that_is_killed_five_times_builds_the_same_bank(tmp_path: Path
     cut = tmp_path / "cut"
     shutil.copytree(tmp_path / "whole/logs/teachers", cut / "logs/teachers")
     killed = 0
-    command = [sys.executable, str(ROOT / "src/bank.py"), "build", *settings]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     while killed < 5:
         before = len(list(cut.glob("logs/banks/*/view_*")))
-        with subprocess.Popen(command, cwd=cut, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as builder:
+        with commands.start("bank.py", "build", *settings, cwd=cut, **silent) as builder:
             while len(list(cut.glob("logs/banks/*/view_*"))) <= before and builder.poll() is None:
                 time.sleep(0.01)
             time.sleep(random.uniform(0, 1))

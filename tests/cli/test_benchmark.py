@@ -2,13 +2,12 @@
 
 import json
 import statistics
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Outcome
+import commands
+from conftest import Outcome
 from deit.benchmark.tables import figure
 
 TINY = ("rounds=2", "seconds=0", "scale.depth=1", "teacher.nano_width=0.05", "data.train_fraction=0.15")
@@ -30,8 +29,7 @@ SHORT, SLOW = "overhead", pytest.mark.slow
 
 
 def benchmark(folder: Path, *arguments: str) -> Outcome:
-    command = [sys.executable, str(ROOT / "src/benchmark.py"), *arguments]
-    return Outcome(subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=240, check=False))
+    return Outcome(commands.run("benchmark.py", *arguments, cwd=folder))
 
 
 def kept(folder: Path) -> list[dict]:

@@ -1,14 +1,13 @@
 """src/doctor.py as one types it: exit status, what it leaves, and everything at once."""
 
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from conftest import ROOT, Outcome
+import commands
+from conftest import Outcome
 
 TINY = (
     "data.train_fraction=0.25", "scale.depth=1", "optim.epochs=2", "optim.warmup_epochs=0", "teacher.fit.epochs=4",
@@ -17,8 +16,7 @@ TINY = (
 
 
 def doctor(folder: Path, *arguments: str) -> Outcome:
-    command = [sys.executable, str(ROOT / "src/doctor.py"), *arguments]
-    return Outcome(subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=400, check=False))
+    return Outcome(commands.run("doctor.py", *arguments, cwd=folder, timeout=400))
 
 
 def test_a_good_folder_ends_with_0_and_a_broken_one_with_1(tmp_path: Path) -> None:

@@ -1,8 +1,6 @@
 """src/evaluate.py as it is typed: a run's own figures, any number of devices, mistakes in one message."""
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -15,6 +13,7 @@ from test_runs import TINY
 from timm import create_model
 from timm.data import ImageNetInfo
 
+import commands
 from conftest import ROOT, Outcome
 
 SETTINGS = (*TINY, "trainer.threads=1", "data.workers=0")
@@ -22,9 +21,7 @@ TWO = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu")
 
 
 def deit_evaluate(folder: Path, *arguments: str) -> Outcome:
-    line = [sys.executable, str(ROOT / "src/evaluate.py"), *arguments]
-    done = subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=240, check=False)
-    return Outcome(done)
+    return Outcome(commands.run("evaluate.py", *arguments, cwd=folder))
 
 
 @pytest.fixture(scope="module")
@@ -32,8 +29,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two runs on the same images, one with averaged weights."""
     folder = tmp_path_factory.mktemp("runs")
     for name, *more in (("one", "optim.ema=0.9"), ("other", "seed=1", "distill.fusion=logits")):
-        line = [sys.executable, str(ROOT / "src/train.py"), *SETTINGS, *more, f"hydra.run.dir={name}"]
-        subprocess.run(line, cwd=folder, capture_output=True, timeout=240, check=True)
+        commands.run("train.py", *SETTINGS, *more, f"hydra.run.dir={name}", cwd=folder, check=True)
     return folder
 
 
@@ -59,9 +55,7 @@ def test_a_runs_checkpoint_has_the_accuracies_of_its_run(runs: Path) -> None:
         assert (own["index"] == ours["index"]).all()
         for name in raw["heads"]:
             assert (own[name] == ours[f"one (raw): {name}"]).all()
-    report = subprocess.run(
-        [sys.executable, str(ROOT / "src/report.py"), "one"], cwd=runs, capture_output=True, text=True, check=True
-    )
+    report = commands.run("report.py", "one", cwd=runs, check=True)
     assert "1 run: 1 done" in report.stdout
     assert "Evaluation: one/evaluation" in (runs / "one/report/report.html").read_text()
 

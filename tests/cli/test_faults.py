@@ -16,6 +16,7 @@ import torch
 from PIL import Image
 from test_runs import TINY, rows, run_json
 
+import commands
 from conftest import ROOT, Outcome
 from small_disk import SmallDisk
 
@@ -39,17 +40,17 @@ def of(photos: Path) -> tuple[str, str]:
 
 
 @contextmanager
-def started(folder: Path, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+def started(folder: Path, *arguments: str) -> Iterator[commands.Process]:
     """Run src/train.py in ``folder`` beside the test, and end it with it."""
-    command = [sys.executable, str(ROOT / "src/train.py"), *arguments]
-    with subprocess.Popen(command, cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with commands.start("train.py", *arguments, cwd=folder, **pipes) as process:
         try:
             yield process
         finally:
             process.kill()
 
 
-def wait_for(there: Callable[[], object], process: subprocess.Popen[str]) -> None:
+def wait_for(there: Callable[[], object], process: commands.Process) -> None:
     while not there() and process.poll() is None:
         time.sleep(0.01)
     assert process.poll() is None, process.communicate()[0]

@@ -3,8 +3,6 @@
 import json
 import re
 import shlex
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +10,7 @@ import pytest
 from PIL import Image, ImageOps
 from sklearn.datasets import load_sample_images
 
+import commands
 from conftest import ROOT
 
 PAGE = (ROOT / "docs/own-data.md").read_text()
@@ -56,8 +55,8 @@ def test_a_folder_of_photographs_becomes_predictions(tmp_path: Path) -> None:
     said = {}
     for line in FIVE[1:]:
         script, *arguments = shlex.split(line)[1:]
-        command = [sys.executable, str(ROOT / script), *arguments, *(LESS if script == "src/train.py" else [])]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600, check=False)
+        less = LESS if script == "src/train.py" else []
+        done = commands.run(Path(script).name, *arguments, *less, cwd=tmp_path, timeout=600)
         said[script] = done.stdout + done.stderr
         assert done.returncode == 0, said[script]
     assert "photos/temple/broken.jpg" in said["src/doctor.py"]

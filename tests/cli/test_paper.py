@@ -2,8 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +9,13 @@ import pytest
 import yaml
 from test_runs import TINY
 
-from conftest import ROOT, Outcome
+import commands
+from conftest import Outcome
 
 
 def reported(folder: Path) -> Callable[[str], list[dict[str, str]]]:
     """Report ``folder/sweep``; the lines of a table by its name."""
-    command = [sys.executable, str(ROOT / "src/report.py"), "sweep"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    done = commands.run("report.py", "sweep", cwd=folder)
     assert done.returncode == 0, done.stderr
 
     def cells(table: str) -> list[dict[str, str]]:

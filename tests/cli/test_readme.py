@@ -20,6 +20,7 @@ from PIL import Image
 from test_runs import TINY
 from timm.models.deit import VisionTransformerDistilled
 
+import commands
 from conftest import ROOT, Outcome
 from deit.config.mistakes import GROUPS, known_keys
 from deit.prediction import request
@@ -37,18 +38,18 @@ def lines_of(script: str, pages: Sequence[str]) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def commands(script: str) -> list[list[str]]:
+def commands_of(script: str) -> list[list[str]]:
     """Arguments of each command that calls src/``script``."""
     return [shlex.split(re.sub(r"\s{2,}#.*", "", line))[2:] for line in lines_of(script, PAGES)]
 
 
-COMMANDS, OF_THE_BANK, OF_REPORTS = commands("train"), commands("bank"), commands("report")
-BENCHMARKS, LISTINGS, CHECKS = commands("benchmark"), commands("runs"), commands("doctor")
+COMMANDS, OF_THE_BANK, OF_REPORTS = commands_of("train"), commands_of("bank"), commands_of("report")
+BENCHMARKS, LISTINGS, CHECKS = commands_of("benchmark"), commands_of("runs"), commands_of("doctor")
 OF_THE_WALK = "checkpoint=logs/runs/photos"  # test_own_data.py goes through those
-EVALUATIONS = [command for command in commands("evaluate") if OF_THE_WALK not in command]
-PREDICTIONS = [command for command in commands("predict") if OF_THE_WALK not in command]
+EVALUATIONS = [command for command in commands_of("evaluate") if OF_THE_WALK not in command]
+PREDICTIONS = [command for command in commands_of("predict") if OF_THE_WALK not in command]
 PIPES = [line for page in PAGES for line in re.findall(r"^.* \| python src/predict\.py.*$", page, re.M)]
-EXPORTS = commands("export")
+EXPORTS = commands_of("export")
 SCRIPTS = ("train", "bank", "report", "benchmark", "runs", "doctor", "evaluate", "predict", "export")
 ELSEWHERE = {
     "torchrun --nproc-per-node=2 src/train.py": "run in test_processes.py",
@@ -147,8 +148,7 @@ def test_the_commands_of_the_bank_run_in_their_order(tmp_path: Path) -> None:
     assert len(OF_THE_BANK) == 5
     for command in OF_THE_BANK:
         settings = [] if command == ["list"] else [s for s in TINY]
-        line = [sys.executable, str(ROOT / "src/bank.py"), *command, *settings]
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+        done = commands.run("bank.py", *command, *settings, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
 
 
@@ -158,8 +158,7 @@ def test_each_benchmark_is_measured_or_composed(tmp_path: Path, command: list[st
     """Those of data that are not here, or at a scale that takes minutes, are composed."""
     long = any(word in argument for argument in command for word in (*NOT_HERE, "scale=paper", "what=all"))
     less = ["--cfg", "job"] if long else ["rounds=1", "seconds=0", *TINY]
-    line = [sys.executable, str(ROOT / "src/benchmark.py"), *command, *less]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False)
+    done = commands.run("benchmark.py", *command, *less, cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert ("scale:" if long else "samples: ") in done.stdout
 
@@ -173,8 +172,7 @@ def test_the_doctor_finds_nothing_or_is_composed(tmp_path: Path, command: list[s
     asks = any(setting.startswith("what=") for setting in command)
     less = ["--cfg", "job"] if composed else [] if asks else ["what=data"]
     expected = "scale:" if composed else "length: " if "speed" in " ".join(command) else "images decoded: all"
-    line = [sys.executable, str(ROOT / "src/doctor.py"), *command, *less]
-    done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+    done = commands.run("doctor.py", *command, *less, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     assert expected in done.stdout
 
@@ -212,8 +210,7 @@ def test_the_commands_of_reports_run(leave_run: Callable[..., Path], tmp_path: P
     for command in OF_REPORTS:
         if "wandb=true" in command:  # needs a key; tests/report/test_upload.py runs it before a stand-in
             continue
-        line = [sys.executable, str(ROOT / "src/report.py"), *command]
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        done = commands.run("report.py", *command, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
     assert (tmp_path / "logs/sweeps/<sweep>/report/report.html").is_file()
     assert (tmp_path / "logs/report/report.html").is_file()
@@ -232,8 +229,7 @@ def test_the_commands_that_evaluate_run_or_are_composed(deit_train: Callable[...
         Image.new("RGB", (8, 8)).save(file)
     for command in EVALUATIONS:
         composed = any(word in argument for argument in command for word in ("imagenet", "timm:"))
-        line = [sys.executable, str(ROOT / "src/evaluate.py"), *command, *(["--cfg", "job"] if composed else [])]
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        done = commands.run("evaluate.py", *command, *(["--cfg", "job"] if composed else []), cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert ("scale:" if composed else "top-1 ") in done.stdout
     assert (tmp_path / "logs/runs/<run>/evaluation/evaluation.html").is_file()
@@ -248,9 +244,8 @@ def test_the_commands_that_export_run(tmp_path: Path) -> None:
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         torch.save({"model": net.state_dict()}, tmp_path / name)
     for command in EXPORTS:
-        line = [sys.executable, str(ROOT / "src/export.py"), *command]
         alone = os.environ | {"HF_TOKEN": "", "HF_HOME": str(tmp_path)}
-        done = subprocess.run(line, cwd=tmp_path, env=alone, capture_output=True, text=True, timeout=120, check=False)
+        done = commands.run("export.py", *command, cwd=tmp_path, env=alone)
         if any(word.startswith("push=") for word in command):
             assert (done.returncode, "needs a token" in done.stderr) == (2, True), done.stderr
         elif not any(word in argument for argument in command for word in NOT_HERE[2:]):
@@ -262,8 +257,7 @@ def test_the_commands_that_list_runs_run(leave_run: Callable[..., Path], tmp_pat
         leave_run(tmp_path / folder, "distill=none", metrics={"test/acc1": 90.0})
     assert len(LISTINGS) == 2
     for command in LISTINGS:
-        line = [sys.executable, str(ROOT / "src/runs.py"), *command]
-        done = subprocess.run(line, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False)
+        done = commands.run("runs.py", *command, cwd=tmp_path)
         assert done.returncode == 0, done.stderr
         assert "done" in done.stdout
 

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from conftest import ROOT, Outcome
+import commands
+from conftest import Outcome
 
 Leave = Callable[..., Path]
 
 
 def report(folder: Path, *arguments: str) -> Outcome:
-    line = [sys.executable, str(ROOT / "src/report.py"), *arguments]
-    return Outcome(subprocess.run(line, cwd=folder, capture_output=True, text=True, timeout=120, check=False))
+    return Outcome(commands.run("report.py", *arguments, cwd=folder))
 
 
 def test_a_half_finished_sweep_is_reported(leave_run: Leave, tmp_path: Path) -> None:

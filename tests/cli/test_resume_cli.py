@@ -7,7 +7,6 @@ import os
 import random
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,8 +15,9 @@ from pathlib import Path
 import pytest
 import torch
 
+import commands
 from alike import same
-from conftest import ROOT, Outcome
+from conftest import Outcome
 
 TINY = (
     "data.train_fraction=0.25", "scale.depth=1", "augment=deit", "optim.batch_size=12", "optim.epochs=3",
@@ -38,12 +38,15 @@ KINDS = {
 }
 
 
-def start(folder: Path, *settings: str) -> subprocess.Popen:
+def start(folder: Path, *settings: str) -> commands.Process:
     """Start a run that leads a process group of its own."""
     folder.parent.mkdir(exist_ok=True)
     with (folder.parent / f"{folder.name}.log").open("ab") as log:
-        return subprocess.Popen(
-            [sys.executable, str(ROOT / "src/train.py"), *TINY, *settings, f"hydra.run.dir={folder}"],
+        return commands.start(
+            "train.py",
+            *TINY,
+            *settings,
+            f"hydra.run.dir={folder}",
             cwd=folder.parent,
             stdout=log,
             stderr=subprocess.STDOUT,
@@ -51,13 +54,13 @@ def start(folder: Path, *settings: str) -> subprocess.Popen:
         )
 
 
-def wait_for(what: Callable[[], object], process: subprocess.Popen, seconds: float = 120) -> None:
+def wait_for(what: Callable[[], object], process: commands.Process, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while not what() and process.poll() is None and time.monotonic() < end:
         time.sleep(0.005)
 
 
-def end(process: subprocess.Popen) -> None:
+def end(process: commands.Process) -> None:
     """Let nothing of a group live on."""
     with suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)

@@ -3,7 +3,6 @@
 import csv
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +13,8 @@ import torch
 import yaml
 from PIL import Image
 
-from conftest import ROOT, Outcome
+import commands
+from conftest import Outcome
 from deit.models.files import read_metadata, read_state, save_weights
 
 # The smallest thing that is still a run: a teacher is fitted, a student distilled, both measured.
@@ -120,9 +120,9 @@ def test_a_killed_run_goes_on_where_it_stopped(deit_train: Callable[..., Outcome
     """A run killed between epochs ends like one that was not, to the bit, with no row missing and none double."""
     settings = (*TINY, "distill=none", "optim.epochs=6", "augment=deit")
     assert deit_train(*settings, "hydra.run.dir=whole").status == 0
-    command = [sys.executable, str(ROOT / "src/train.py"), *settings, "hydra.run.dir=cut"]
+    silent = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
     last = tmp_path / "cut/checkpoints/last.ckpt"
-    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as process:
+    with commands.start("train.py", *settings, "hydra.run.dir=cut", cwd=tmp_path, **silent) as process:
         while not last.is_file() and process.poll() is None:
             time.sleep(0.01)
         process.kill()
@@ -213,12 +213,8 @@ def test_a_folder_of_photographs_trains_and_fine_tunes_at_another_resolution(
 
 @pytest.mark.slow
 def test_two_runs_that_want_one_teacher_fit_it_once(tmp_path: Path) -> None:
-    commands = [
-        [sys.executable, str(ROOT / "src/train.py"), *TINY, f"seed={seed}", f"hydra.run.dir=run{seed}"]
-        for seed in range(2)
-    ]
-    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "cwd": tmp_path}
-    runs = [subprocess.Popen(command, **pipes) for command in commands]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "cwd": tmp_path}
+    runs = [commands.start("train.py", *TINY, f"seed={seed}", f"hydra.run.dir=run{seed}", **pipes) for seed in range(2)]
     said = [run.communicate(timeout=240)[0] for run in runs]
     assert [run.returncode for run in runs] == [0, 0], said
     assert sum("fitting teacher" in text for text in said) == 1

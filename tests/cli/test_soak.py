@@ -1,13 +1,11 @@
 """Many runs in one process, as a sweep makes them, hold on to nothing."""
 
-import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from conftest import ROOT
+import commands
 
 RUNS = 24
 SETTLED = 6  # runs after which caches of imports, fonts and kernels are full
@@ -29,9 +27,9 @@ def held(process: int) -> tuple[int, int]:
 def test_files_and_memory_stay_flat_over_a_sweep(tmp_path: Path) -> None:
     sweep, measured = tmp_path / "sweep", []
     seeds = "seed=" + ",".join(map(str, range(RUNS)))
-    command = [sys.executable, str(ROOT / "src/train.py"), *TINY, seeds, "-m", f"hydra.sweep.dir={sweep}"]
+    sweep_of = (*TINY, seeds, "-m", f"hydra.sweep.dir={sweep}")
     with (tmp_path / "said").open("w") as said:
-        process = subprocess.Popen(command, cwd=tmp_path, stdout=said, stderr=said)
+        process = commands.start("train.py", *sweep_of, cwd=tmp_path, stdout=said, stderr=said)
         for number in range(RUNS):
             # At the begin of a run nothing of the one before it should be left.
             while not (sweep / f"{number}/run.json").is_file() and process.poll() is None:

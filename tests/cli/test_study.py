@@ -4,7 +4,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -12,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import commands
 from conftest import ROOT, Outcome
 from deit.report.folders import read
 from deit.study.settings import settings
@@ -70,10 +70,7 @@ def test_the_commands_of_the_page_run(deit_train: Callable[..., Outcome], tmp_pa
     assert [line[0] for line in lines] == ["src/train.py", "src/study.py"]
     outcome = deit_train(*lines[0][1:], *TINY)
     assert outcome.status == 0, outcome.said
-    done = subprocess.run(
-        [sys.executable, str(ROOT / lines[1][0]), *lines[1][1:]],
-        cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False,
-    )  # fmt: skip
+    done = commands.run(Path(lines[1][0]).name, *lines[1][1:], cwd=tmp_path)
     assert done.returncode == 0, done.stderr
     assert "digits, 25 %: 8 runs, 2 seeds; " in done.stdout
     assert "| The student passes its teacher" in (tmp_path / "logs/study/study/study.md").read_text()

@@ -16,6 +16,7 @@ import yaml
 from omegaconf import DictConfig
 from test_runs import TINY
 
+import commands
 from conftest import ROOT, Outcome
 from deit.config.ledger import freeze
 from deit.config.preflight import as_yaml
@@ -117,10 +118,8 @@ def statuses(sweep: Path) -> list[str]:
 
 def stop_once(tmp_path: Path, settings: Sequence[str], begun: int, signum: signal.Signals) -> tuple[int, str]:
     """Start a sweep and send it a signal once so many jobs have a checkpoint; its exit status and what it said."""
-    command = [sys.executable, str(ROOT / "src/train.py"), *settings]
-    with subprocess.Popen(
-        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, start_new_session=True
-    ) as sweep:
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with commands.start("train.py", *settings, cwd=tmp_path, start_new_session=True, **pipes) as sweep:
         while len(list(tmp_path.glob("sweep/*/checkpoints/last.ckpt"))) < begun and sweep.poll() is None:
             time.sleep(0.01)
         sweep.send_signal(signum)

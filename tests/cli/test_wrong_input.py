@@ -1,7 +1,6 @@
 """What a user can type wrong: one message that says what to type, exit status 2, no traceback, nothing written."""
 
 import shlex
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +9,8 @@ from typing import NamedTuple
 import pytest
 import torch
 
-from conftest import ROOT, Outcome
+import commands
+from conftest import Outcome
 from deit.config.errors import ConfigError
 from deit.config.schema import Config
 from in_process import Typed
@@ -335,8 +335,7 @@ def test_so_it_is_in_a_process_of_its_own(tmp_path: Path, wrong: Wrong) -> None:
     lay(tmp_path, wrong.files)
     before = left(tmp_path)
     script, *arguments = shlex.split(wrong.typed)
-    command = [sys.executable, str(ROOT / "src" / script), *arguments]
-    outcome = Outcome(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=240, check=False))
+    outcome = Outcome(commands.run(script, *arguments, cwd=tmp_path))
     assert outcome.status == 2, outcome.said
     assert [words for words in wrong.words if words not in outcome.said] == [], outcome.said
     assert "Traceback" not in outcome.said

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from conftest import ROOT, Outcome
+import commands
+from conftest import Outcome
 from deit.config.errors import ConfigError
 from deit.config.ledger import frozen_file
 from deit.report.contents import gather
@@ -45,9 +46,7 @@ def environment(**variables: str) -> dict[str, str]:
 
 
 def report(folder: Path, *arguments: str, **variables: str) -> Outcome:
-    line = [sys.executable, str(ROOT / "src/report.py"), *arguments]
-    settings = {"cwd": folder, "env": environment(**variables), "capture_output": True, "text": True}
-    return Outcome(subprocess.run(line, timeout=120, check=False, **settings))
+    return Outcome(commands.run("report.py", *arguments, cwd=folder, env=environment(**variables)))
 
 
 @pytest.fixture
