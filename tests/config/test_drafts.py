@@ -11,9 +11,16 @@ import torch
 from deit.config.drafts import SUFFIX, append_to, draft, remove_abandoned, replace_text
 from deit.config.errors import ConfigError, RunError
 from deit.config.holding import held
+from deit.config.ledger import freeze
 from deit.config.schema import Config
+from deit.data import packing
 from deit.data.locking import only_one
+from deit.distillation import identity as bank_identity
+from deit.doctor import work as verdicts
 from deit.models.files import save_weights
+from deit.prediction.writing import opened
+from deit.report.contents import gather
+from deit.report.files import write
 from deit.training.checkpoints import CheckpointFiles
 from deit.training.folder import RunFolder, write_atomically
 from in_process import Typed
@@ -31,7 +38,14 @@ WRITERS: dict[str, Callable[[Path], object]] = {
     "record": lambda path: write_atomically(path, "theirs"),
     "weights": lambda path: save_weights(path, {"w": torch.zeros(2)}, {}),
     "checkpoint": lambda path: CheckpointFiles().save_checkpoint({"w": torch.zeros(2)}, path),
+    "verdicts of the doctor": lambda path: verdicts.keep(path, []),
+    "predictions": lambda path: predict_into(path),
 }
+
+
+def predict_into(path: Path) -> None:
+    with opened(path) as stream:
+        stream.write("theirs")
 
 
 @pytest.mark.parametrize("writer", WRITERS)
@@ -93,6 +107,39 @@ def test_drafts_of_killed_processes_are_removed_by_the_next(config: Callable[...
         left.write_text("half")
     RunFolder(run, config(), [])
     assert not list(run.rglob(f"*{SUFFIX}"))
+
+
+def abandoned(folder: Path) -> Path:
+    folder.mkdir(parents=True)
+    path = folder / f".0{SUFFIX}"
+    path.write_text("half")
+    os.utime(path, (0, time.time() - 2 * 24 * 3600))
+    return path
+
+
+MAKERS: dict[str, Callable[[Path], object]] = {
+    "bank": lambda folder: bank_identity.claim(folder, {"images": 1}),
+    "pack": lambda folder: packing.claim(folder, {"images": 1}),
+    "sweep": lambda folder: freeze(folder, ["seed: 0"]),
+}
+
+
+@pytest.mark.parametrize("maker", MAKERS)
+def test_old_drafts_in_the_folder_of_a_bank_a_pack_and_a_sweep_are_removed(tmp_path: Path, maker: str) -> None:
+    left = abandoned(tmp_path / maker)
+    MAKERS[maker](tmp_path / maker)
+    assert not left.exists()
+
+
+def test_a_report_does_not_follow_a_folder_that_leads_elsewhere(leave_run: Callable[..., Path], tmp_path: Path) -> None:
+    leave_run(tmp_path / "sweep/0", "distill=none", metrics={"test/acc1": 90.0})
+    (tmp_path / "theirs").mkdir()
+    (tmp_path / "theirs/old.svg").write_text("mine")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report/plots").symlink_to(tmp_path / "theirs")
+    with pytest.raises(ConfigError, match="plots must not be a link out of its folder"):
+        write(gather([tmp_path / "sweep"]), tmp_path / "report")
+    assert [path.name for path in (tmp_path / "theirs").iterdir()] == ["old.svg"]
 
 
 def test_in_a_shared_folder_only_old_drafts_are_removed(tmp_path: Path) -> None:

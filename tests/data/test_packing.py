@@ -268,7 +268,7 @@ def test_the_same_names_under_another_mount_are_the_same_images(
     assert identity["images"] == 36
 
 
-@pytest.mark.parametrize("name", ["pixels.u8", "sizes.i32", "identity.json", ".identity.json"])
+@pytest.mark.parametrize("name", ["pixels.u8", "sizes.i32", "identity.json"])
 def test_a_pack_that_leads_elsewhere_by_a_link_changes_nothing_there(
     pack: Callable[..., DataSet], tmp_path: Path, name: str
 ) -> None:

@@ -12,7 +12,7 @@ from typing import TextIO
 
 import yaml
 
-from deit.config import sealed
+from deit.config import drafts, sealed
 from deit.config.compose import computed
 from deit.config.errors import ConfigError
 from deit.config.holding import held
@@ -78,6 +78,8 @@ def sweep_of(run: Path) -> str | None:
 def freeze(sweep: Path, jobs: Sequence[str]) -> None:
     """Keep the configuration of each job, as YAML, in the folder ``sweep``; those that it has stay as they are."""
     (sweep / FROZEN).mkdir(parents=True, exist_ok=True)
+    for folder in (sweep, sweep / FROZEN):
+        drafts.remove_abandoned(folder)
     for number, text in enumerate(jobs):
         sealed.write_text(frozen_file(sweep, number), text)
 

@@ -23,7 +23,7 @@ import torch
 from numpy.typing import NDArray
 from torch.utils.data import DataLoader, Dataset
 
-from deit.config import processes
+from deit.config import drafts, processes
 from deit.config.errors import ConfigError, RunError, written
 from deit.config.material import Data, OnError
 from deit.data.batches import as_it_is
@@ -88,7 +88,7 @@ def folder_of(identity: Mapping[str, object], data: Data) -> Path:
 
 
 def _refuse_links(folder: Path) -> None:
-    for name in (PIXELS, SIZES, CHECKSUMS, SOURCES, IDENTITY, f".{IDENTITY}"):
+    for name in (PIXELS, SIZES, CHECKSUMS, SOURCES, IDENTITY):
         refuse_links_out(folder, folder / name)
 
 
@@ -119,11 +119,8 @@ def claim(folder: Path, identity: Mapping[str, object]) -> None:
             )
         with written(path, "nothing was packed yet"):
             folder.mkdir(parents=True, exist_ok=True)
-            draft = path.with_name(f".{IDENTITY}")
-            with draft.open("wb") as file:
-                file.write(text.encode())
-                os.fsync(file.fileno())
-            draft.replace(path)
+            drafts.remove_abandoned(folder)
+            drafts.replace_text(path, text)
     elif path.read_bytes() != text.encode():
         raise ConfigError(
             f"data.pack_path={folder} holds other images, or of another size or data.upright, or its {IDENTITY} is"

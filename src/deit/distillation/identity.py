@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 
+from deit.config import drafts
 from deit.config.errors import ConfigError, written
 
 IDENTITY = "identity.json"
@@ -24,9 +25,10 @@ def claim(folder: Path, identity: Mapping[str, object]) -> None:
                 f"{path} is missing, so what the answers beside it are of is not known; copy it again, or delete"
                 f" {folder}, and its answers are asked for again"
             )
-        draft = path.with_name(f".{IDENTITY}.{uuid.uuid4().hex}")
+        draft = path.with_name(f".{uuid.uuid4().hex}{drafts.SUFFIX}")
         with written(path, "nothing was kept yet"):
             folder.mkdir(parents=True, exist_ok=True)
+            drafts.remove_abandoned(folder)
             try:
                 draft.write_text(json.dumps(identity, indent=2, sort_keys=True) + "\n", encoding="utf-8")
                 with suppress(FileExistsError):  # of several that come at once, the first one's word stands for all

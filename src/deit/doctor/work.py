@@ -13,6 +13,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from deit.config import drafts
 from deit.config.compose import plain
 from deit.config.errors import ConfigError, RunError, printable
 from deit.config.schema import Config
@@ -70,4 +71,4 @@ def keep(path: Path, made: list[tuple[str, Verdict]]) -> None:
     """Write the verdicts as JSON, a list of objects."""
     path.parent.mkdir(parents=True, exist_ok=True)
     content = [{"what": what} | dataclasses.asdict(verdict) for what, verdict in made]
-    path.write_text(json.dumps(plain(content), indent=2) + "\n", encoding="utf-8")
+    drafts.replace_text(path, json.dumps(plain(content), indent=2) + "\n")

@@ -3,7 +3,6 @@
 import csv
 import io
 import json
-import os
 import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -14,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from deit.config import drafts
 from deit.config.errors import printable, written
-from deit.config.file_names import shortened
 from deit.config.spreadsheet_cells import inert
 from deit.prediction.answering import HEADS, Answer, Guess
 from deit.prediction.request import Format
@@ -115,12 +114,10 @@ def opened(output: Path | None) -> Iterator[TextIO]:
         sys.stdout.reconfigure(errors="surrogateescape")  # pyright: ignore[reportAttributeAccessIssue] - of a TextIO
         yield sys.stdout
         return
-    draft = output.with_name(f".{shortened(output.name)}.{os.getpid()}")
-    try:
-        with written(output, "it is as it was before"):
-            output.parent.mkdir(parents=True, exist_ok=True)
-            with draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
-                yield stream
-            draft.replace(output)
-    finally:
-        draft.unlink(missing_ok=True)
+    with written(output, "it is as it was before"):
+        output.parent.mkdir(parents=True, exist_ok=True)
+        with (
+            drafts.draft(output) as draft,
+            draft.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream,
+        ):
+            yield stream

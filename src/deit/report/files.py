@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from deit.config.drafts import replace_bytes, replace_text
+from deit.config.drafts import refuse_link, replace_bytes, replace_text
 from deit.config.errors import ConfigError, RunError, nearest
 from deit.config.preflight import EXIT_USER_ERROR
 from deit.report import evaluation_page, page, plots, upload
@@ -87,6 +87,7 @@ def parse(arguments: Sequence[str]) -> Request:
 def write(contents: Contents, output: Path) -> None:
     """Write everything below ``output``; what an earlier report left there is replaced."""
     for folder, suffixes in (("plots", (".png", ".svg")), ("tables", (".csv",))):
+        refuse_link(output / folder)
         (output / folder).mkdir(parents=True, exist_ok=True)
         for old in (output / folder).iterdir():
             if old.suffix in suffixes:

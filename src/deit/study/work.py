@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from deit.config.drafts import replace_text
 from deit.config.errors import ConfigError, nearest
 from deit.config.preflight import refuse
 from deit.report.folders import CONFIG, METRICS, RECORD, Run, read
@@ -104,7 +105,7 @@ def kept(found: Sequence[Setting]) -> list[Run]:
             for name in FILES:
                 shutil.copyfile(run.path / name, folder / name)
             config = (folder / CONFIG).read_text(encoding="utf-8")
-            (folder / CONFIG).write_text(config.replace(str(run.path.parent), str(sweep)), encoding="utf-8")
+            replace_text(folder / CONFIG, config.replace(str(run.path.parent), str(sweep)))
     return read([KEPT])[0]
 
 
@@ -116,12 +117,12 @@ def write(found: Sequence[Setting], output: Path | None) -> list[Path]:
     folder = output or HOME
     folder.mkdir(parents=True, exist_ok=True)
     for name, svg in drawn.items():
-        (folder / f"{name}.svg").write_text(svg, encoding="utf-8")
+        replace_text(folder / f"{name}.svg", svg)
     if output is not None:
-        (output / "study.md").write_text(pages.alone(blocks, list(drawn)), encoding="utf-8")
+        replace_text(output / "study.md", pages.alone(blocks, list(drawn)))
         return [output / "study.md"]
     for page in PAGES:
-        page.write_text(pages.filled(page.read_text(encoding="utf-8"), blocks), encoding="utf-8")
+        replace_text(page, pages.filled(page.read_text(encoding="utf-8"), blocks))
     return list(PAGES)
 
 

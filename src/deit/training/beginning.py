@@ -1,14 +1,13 @@
 """Start of a run: from its own last checkpoint, from another run's, or anew. What differs is refused."""
 
 import logging
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from deit.config import compose, ledger, processes
+from deit.config import compose, drafts, ledger, processes
 from deit.config.errors import ConfigError, written
 from deit.config.schema import Config
 from deit.data.identity import Identity, differences, digest_of
@@ -269,12 +268,5 @@ def _lost(file: Path, best: Best, where: Path) -> ConfigError:
 
 def _copy(source: Path, target: Path) -> None:
     """Copy a file so that a crash leaves all of it or what was there before."""
-    draft = target.with_name(f".{target.name}.tmp")
-    with written(target, "nothing was trained yet"):
-        try:
-            shutil.copyfile(source, draft)
-            with draft.open("rb") as file:
-                os.fsync(file.fileno())
-            draft.replace(target)
-        finally:
-            draft.unlink(missing_ok=True)
+    with written(target, "nothing was trained yet"), drafts.draft(target) as draft:
+        shutil.copyfile(source, draft)
