@@ -40,11 +40,14 @@ run: setup ## train a teacher and distil a DeiT from it, on data that ship with 
 doctor: setup ## what is wrong with this installation and this machine, if anything is
 	$(BIN)/python src/doctor.py
 
+# Two tests at once with one thread each: more threads than cores make small networks many times slower.
+PYTEST = OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --durations=25
+
 test: setup ## the tests that take seconds, in minutes altogether
-	$(BIN)/python -m pytest -m "not slow" -n 2
+	$(PYTEST) -m "not slow"
 
 test-all: setup ## the longer ones: whole runs, sweeps, the commands of the README
-	$(BIN)/python -m pytest -m slow -n 2
+	$(PYTEST) -m slow
 
 # The releases that the lower bounds of pyproject.toml name, on the oldest Python that it allows, if that one is installed.
 LOWEST := .venv-lowest
@@ -57,7 +60,7 @@ $(LOWEST)/.installed: pyproject.toml $(STAMP)
 	@touch $@
 
 test-lowest: $(LOWEST)/.installed ## models, training and export with the lowest releases that are allowed
-	$(LOWEST)/bin/python -m pytest -m "not slow" -n 2 tests/models tests/training tests/export
+	OMP_NUM_THREADS=1 $(LOWEST)/bin/python -m pytest -n 2 -m "not slow" tests/models tests/training tests/export
 
 bench: setup ## how fast this machine is, part by part; some minutes on two cores, and docs/benchmarks.md
 	$(BIN)/python src/benchmark.py what=data,overhead,startup rounds=3

@@ -50,10 +50,11 @@ def test_raw_and_averaged_weights_are_each_a_network(config: Callable[..., Confi
     assert [one.name for one in read_subjects([a_run(tmp_path / "other", chosen)])] == ["other (ema)", "other (raw)"]
 
 
-def test_the_official_codes_average_is_a_network_too(tmp_path: Path) -> None:
+def test_the_official_codes_average_is_a_network_too(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     average = VisionTransformer(**SHAPE, num_classes=10).state_dict()
     file = a_file(tmp_path / "deit.pth", 10, model_ema=average)
     assert [one.name for one in read_subjects([file])] == ["deit (raw)", "deit (ema)"]
+    assert caplog.messages == [], "none of them is passed over"
 
 
 def test_files_of_one_name_are_told_apart_by_their_folders(tmp_path: Path) -> None:

@@ -64,7 +64,7 @@ def own_config(subjects: Sequence[Subject]) -> Config | None:
 
 
 def _of(source: str) -> list[Subject]:
-    chosen = read_trained(source)
+    chosen = read_trained(source, reads_both=True)
     if not chosen.has_average:
         return [Subject(chosen.name, source, None, chosen)]
     is_averaged = chosen.config is not None and chosen.config.optim.ema_chosen

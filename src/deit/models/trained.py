@@ -78,7 +78,9 @@ class Trained:
         return size
 
 
-def read_trained(source: str | Path, *, ema: bool | None = None, key: str = "checkpoint") -> Trained:
+def read_trained(
+    source: str | Path, *, ema: bool | None = None, key: str = "checkpoint", reads_both: bool = False
+) -> Trained:
     """The network that ``source`` names.
 
     Args:
@@ -87,6 +89,7 @@ def read_trained(source: str | Path, *, ema: bool | None = None, key: str = "che
             timm:<name>.
         ema: The averaged weights, or the raw ones, of a checkpoint that holds both; None: those that the run chose.
         key: What the user set to ``source``, for messages.
+        reads_both: Whether the caller reads the other weights too, so that none are passed over.
 
     Raises:
         ConfigError: for what cannot be found, read without executing code, or recognised, and for averaged weights that
@@ -95,7 +98,7 @@ def read_trained(source: str | Path, *, ema: bool | None = None, key: str = "che
     found = _read(str(source), ema, key)
     if ema and not found.has_average:
         raise ConfigError(f"ema=true, but {source} holds no averaged weights; pass ema=false")
-    if ema is None and found.has_average and found.config is None:
+    if ema is None and found.has_average and found.config is None and not reads_both:
         log.warning(f"{source} holds raw and averaged weights: the raw ones are used; ema=true takes the average")
     return found
 
