@@ -105,6 +105,23 @@ def test_swapped_classes_are_noticed_though_names_and_sizes_are_the_same(
     ]
 
 
+def test_of_several_images_of_one_name_and_size_the_one_of_the_same_content_is_the_relabelled_one(
+    identify: Callable[..., identity.Identity], tmp_path: Path
+) -> None:
+    root = photographs(tmp_path / "photos")
+    before = identify(root)
+    (root / "ant").rename(root / "zebra")
+    (root / "aardvark").mkdir()
+    for number, file in enumerate(sorted((root / "zebra").iterdir())):
+        pixels = np.random.default_rng(100 + number).integers(0, 256, (8, 8, 3), dtype=np.uint8)
+        Image.fromarray(pixels).save(root / "aardvark" / file.name)
+    assert differences(before, identify(root))[-2:] == [
+        "12 images relabelled: ant/00.bmp -> zebra/00.bmp, ant/02.bmp -> zebra/02.bmp, ant/04.bmp -> zebra/04.bmp and 9"
+        " more",
+        "12 images added: aardvark/00.bmp, aardvark/02.bmp, aardvark/04.bmp and 9 more",
+    ]
+
+
 def test_of_many_images_the_classes_are_named(
     identify: Callable[..., identity.Identity], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -91,7 +91,7 @@ def test_what_breaks_after_it_was_listed_is_named_with_its_class_and_what_to_typ
         raw_batches(data)
     said = str(caught.value)
     assert said.startswith(f"an image cannot be read:\n  {broken}: {BREAKS[break_]}"), said
-    assert said.count(f", class {CLASSES[1]}\n") == 1
+    assert said.count(f" (class {CLASSES[1]})\n") == 1
     assert said.endswith("or pass data.on_error=skip; the same command then goes on")
 
 
@@ -170,7 +170,7 @@ def test_each_is_said_once_and_all_are_recorded(
         evaluated(data)
     assert data.skipped.record() == {"count": 2, "files": broken}
     said = [record.message for record in caplog.records if record.levelname == "WARNING"]
-    assert said == [f"skipped: {name}: cannot be decoded (the file is empty), class cat" for name in broken]
+    assert said == [f"skipped: {name}: cannot be decoded (the file is empty) (class cat)" for name in broken]
 
 
 def evaluated(data: KeyedData) -> list[int]:

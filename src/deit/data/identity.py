@@ -178,7 +178,8 @@ def _pairs(
     found: list[tuple[Image, Image]] = []
     for image, content in list(gone.items()):
         candidates = waiting.get(key(image, content.split()[0]), [])
-        if other := next((one for one in candidates if is_pair(image, one)), None):
+        matching = (one for one in candidates if is_pair(image, one) and not _is_other(content, new[one]))
+        if other := next(matching, None):
             candidates.remove(other)
             found.append((image, other))
             del gone[image], new[other]

@@ -129,7 +129,7 @@ class Skipped:
         Raises:
             RunError: naming all, if the run is not to go on without them, or images are gone and not broken.
         """
-        news = {fault.name: f"{fault.why}, class {visible(self.classes[fault.label])}" for fault in faults}
+        news = {fault.name: f"{fault.why} (class {visible(self.classes[fault.label])})" for fault in faults}
         if lost := [fault for fault in faults if fault.lost]:
             raise refusal(list(news.values()), self.data, lost=True, gone=any(fault.gone for fault in lost))
         if news and self.data.on_error is OnError.stop:
