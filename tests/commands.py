@@ -1,7 +1,6 @@
 """Processes of src/*.py for tests, without the seconds that each would need to import PyTorch and Lightning.
 
-`run` and `start` take and return what `subprocess.run` and `subprocess.Popen` do, as far as tests use it. Where a test
-is about importing, interpreters or CPU threads, it starts a process of its own.
+`run` and `start` return what `subprocess.run` and `subprocess.Popen` do, as far as tests use it.
 """
 
 import array
@@ -22,6 +21,9 @@ from typing import IO, Any
 
 SRC = Path(__file__).parents[1] / "src"
 FORKS = hasattr(os, "pidfd_open") and hasattr(socket, "send_fds")
+STARTED_WITH = dict(os.environ)
+READ_AT_START = ("PYTHON", "OMP_", "MKL_", "LD_")
+"""Prefixes of variables that an interpreter or a library reads once: with other values a new interpreter is started."""
 
 
 class Process:
@@ -135,7 +137,7 @@ class Process:
 def start(script: str, *arguments: str, **options: Any) -> "Process":  # noqa: ANN401 - options are handed on
     """Start ``src/<script>``; ``options`` are those of `Process`, which `subprocess.Popen` has too."""
     command = [str(SRC / script), *arguments]
-    if FORKS:
+    if FORKS and _read_at_start(options.get("env") or os.environ) == _read_at_start(STARTED_WITH):
         return Process(command, **options)
     started = subprocess.Popen([sys.executable, *command], text=True, **{"stdin": subprocess.DEVNULL, **options})
     return started  # pyright: ignore[reportReturnType] - has all that tests use
@@ -162,12 +164,17 @@ def run(
     return done
 
 
+def _read_at_start(environment: Mapping[str, str]) -> dict[str, str]:
+    return {name: value for name, value in environment.items() if name.startswith(READ_AT_START)}
+
+
 @functools.cache
 def _server() -> str:
     """Return the socket of a process that waits for requests as long as this one lives."""
     folder = tempfile.TemporaryDirectory(prefix="deit_tests_")
     path = f"{folder.name}/socket"
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(SRC), os.environ.get("PYTHONPATH", "")])}
+    paths = [str(SRC), *filter(None, [os.environ.get("PYTHONPATH")])]
+    environment = {**STARTED_WITH, "PYTHONPATH": os.pathsep.join(paths)}
     server = subprocess.Popen(
         [sys.executable, str(Path(__file__).with_name("command_server.py")), path],
         stdin=subprocess.PIPE,
