@@ -22,7 +22,7 @@ from typing import IO, Any
 SRC = Path(__file__).parents[1] / "src"
 FORKS = hasattr(os, "pidfd_open") and hasattr(socket, "send_fds")
 STARTED_WITH = dict(os.environ)
-READ_AT_START = ("PYTHON", "OMP_", "MKL_", "LD_")
+READ_AT_START = ("PYTHON", "OMP_", "MKL_", "LD_", "HF_", "NUMBA_", "COLUMNS", "TERM")
 """Prefixes of variables that an interpreter or a library reads once: with other values a new interpreter is started."""
 
 
