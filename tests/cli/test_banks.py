@@ -159,7 +159,7 @@ def test_help_says_which_actions_there_are(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_a_builder_that_is_killed_five_times_builds_the_same_bank(tmp_path: Path) -> None:
-    settings = (*TINY, "distill=soft", "augment=deit", "optim.epochs=40", "data.train_fraction=0.3")
+    settings = (*TINY, "distill=soft", "augment=deit", "optim.epochs=20", "data.train_fraction=0.3")
     (tmp_path / "whole").mkdir()
     assert bank_py(tmp_path / "whole", "build", *settings).returncode == 0
     cut = tmp_path / "cut"
