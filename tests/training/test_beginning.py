@@ -41,7 +41,6 @@ def test_a_student_that_cannot_begin_is_told_before_a_teacher_is_fitted(
     monkeypatch.setattr(teachers, "obtain", lambda *_: pytest.fail("the teacher was fitted first"))
     with pytest.raises(ConfigError, match=MISTAKES[mistake]):
         train(config(*typed), tmp_path / "run", typed)
-    assert not (tmp_path / "run").exists()
 
 
 def test_published_weights_that_cannot_be_had_leave_no_run(

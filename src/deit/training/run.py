@@ -61,12 +61,12 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
         refuse_unfinished(Path(str(config.init)).parents[1])
     dataset = open_dataset(config.data)
     fetch_weights(config, len(dataset.classes))
-    run, ran, start, student = _opened(composed, config, dataset, folder, overrides)
+    run, ran, start = _opened(composed, config, dataset, folder, overrides)
     try:
         if is_rank_zero():
             start.bring(folder)
         with explained(ran), watched() as signals:
-            return _train(ran, run, packed(dataset, ran.data), student, start, signals)
+            return _train(ran, run, packed(dataset, ran.data), start, signals)
     except BaseException as error:
         run.stopped(error)
         raise
@@ -74,8 +74,8 @@ def train(config: Config, folder: Path, overrides: list[str]) -> float:
 
 def _opened(
     composed: Config, config: Config, dataset: DataSet, folder: Path, overrides: list[str]
-) -> tuple[RunFolder, Config, Beginning, Student]:
-    """Open the run's folder, once it is known what runs there, where it begins and that its student can be made.
+) -> tuple[RunFolder, Config, Beginning]:
+    """Open the run's folder, once it is known what runs there and where it begins.
 
     Args:
         composed: The configuration before its place in a sweep was filled in.
@@ -88,8 +88,6 @@ def _opened(
     identity = identity_of(dataset) if is_rank_zero() else None
     is_known = is_recorded(folder, composed, config)
     start = beginning.find(ran, dataset, identity, folder, is_known=is_known)
-    configure_torch(ran)
-    student = initial_student(ran, dataset)
     run = RunFolder(
         folder,
         ran,
@@ -99,7 +97,7 @@ def _opened(
         is_anew=start.is_anew,
         facts={"adapted": adapted(config, len(dataset.train))[1], "attempt": start.attempt(config, folder)},
     )
-    return run, ran, start, student
+    return run, ran, start
 
 
 def fetch_weights(config: Config, num_classes: int) -> None:
@@ -129,10 +127,9 @@ def suited(config: Config, dataset: DataSet) -> Config:
     return now
 
 
-def _train(
-    config: Config, run: RunFolder, dataset: DataSet, student: Student, start: Beginning, signals: Signals
-) -> float:
-    data = keyed_data(config, dataset)
+def _train(config: Config, run: RunFolder, dataset: DataSet, start: Beginning, signals: Signals) -> float:
+    configure_torch(config)
+    data, student = keyed_data(config, dataset), initial_student(config, dataset)
     module = build_module(config, dataset, student, teachers.obtain(config, dataset, signals))
     opened = loggers.build(config, run, data, step=start.step)
     closing = Closing(config, run, data)
